@@ -1,0 +1,106 @@
+/** The engine as the HTTP thread sees it: add a request, read its stream, abort it. */
+import { Worker } from 'node:worker_threads'
+import { ApiError } from '../../shared/errors.ts'
+import type { EngineStats, GenerationRequest } from './generation.ts'
+import { GenerationStream } from './generation-stream.ts'
+import type { EngineThreadData, FromEngine, ToEngine } from './messages.ts'
+
+/** What routes need of an engine; a second one (an upstream such as vLLM) fits behind it. */
+export interface Engine {
+  /** @throws ApiError 503 when too many requests wait or the engine has died */
+  add(request: GenerationRequest): GenerationStream
+  stats(): EngineStats
+  /** Aborts what runs and ends the thread. */
+  close(): Promise<void>
+}
+
+export type OnnxEngineOptions = EngineThreadData & {
+  /** Requests in the engine at most, running and waiting; more are refused. */
+  readonly maxNumRequests: number
+}
+
+export class OnnxEngine implements Engine {
+  /** Settles when the thread has ended without being asked to, with the reason; never rejects. */
+  readonly died: Promise<Error>
+  readonly #worker: Worker
+  readonly #maxNumRequests: number
+  readonly #streams = new Map<string, GenerationStream>()
+  #stats: EngineStats = { running: 0, waiting: 0, generatedTokens: 0, prefilledTokens: 0 }
+  #state: 'running' | 'closing' | 'ended' = 'running'
+
+  private constructor(worker: Worker, maxNumRequests: number) {
+    this.#worker = worker
+    this.#maxNumRequests = maxNumRequests
+    worker.on('message', (message: FromEngine) => this.#receive(message))
+    this.died = new Promise((resolve) => {
+      worker.once('error', (error) => this.#end(resolve, error))
+      worker.once('exit', () => this.#end(resolve, new Error('the engine thread has ended')))
+    })
+  }
+
+  /** Loads the model in a thread of its own. @throws what the thread threw while loading */
+  static async start({ maxNumRequests, ...data }: OnnxEngineOptions): Promise<OnnxEngine> {
+    const worker = new Worker(new URL('./thread.ts', import.meta.url), { workerData: data })
+    await new Promise<void>((resolve, reject) => {
+      worker.once('message', () => resolve())
+      worker.once('error', reject)
+      worker.once('exit', () => reject(new Error('the engine thread ended while loading')))
+    })
+    worker.removeAllListeners()
+    return new OnnxEngine(worker, maxNumRequests)
+  }
+
+  add(request: GenerationRequest): GenerationStream {
+    if (this.#state !== 'running') {
+      throw new ApiError(503, 'The engine is not running: try again shortly.', {
+        type: 'service_unavailable_error',
+        code: 'engine_unavailable',
+        retryAfterSeconds: 1,
+      })
+    }
+    if (this.#streams.size >= this.#maxNumRequests) {
+      throw new ApiError(503, 'Too many requests wait for the engine: try again shortly.', {
+        type: 'service_unavailable_error',
+        code: 'server_is_overloaded',
+        retryAfterSeconds: 1,
+      })
+    }
+    const stream = new GenerationStream(() => this.#tell({ type: 'abort', id: request.id }))
+    this.#streams.set(request.id, stream)
+    this.#tell({ type: 'add', request })
+    return stream
+  }
+
+  stats(): EngineStats {
+    return { ...this.#stats, waiting: Math.max(0, this.#streams.size - this.#stats.running) }
+  }
+
+  async close(): Promise<void> {
+    if (this.#state === 'running') {
+      this.#state = 'closing'
+      this.#tell({ type: 'close' })
+    }
+    await this.died
+  }
+
+  #tell(message: ToEngine): void {
+    if (this.#state !== 'ended') this.#worker.postMessage(message)
+  }
+
+  #receive(message: FromEngine): void {
+    if (message.type !== 'events') return
+    this.#stats = message.stats
+    for (const event of message.events) {
+      this.#streams.get(event.id)?.push(event)
+      if (event.end) this.#streams.delete(event.id)
+    }
+  }
+
+  #end(resolve: (error: Error) => void, error: Error): void {
+    this.#state = 'ended'
+    for (const stream of this.#streams.values()) stream.fail()
+    this.#streams.clear()
+    this.#stats = { ...this.#stats, running: 0, waiting: 0 }
+    resolve(error)
+  }
+}

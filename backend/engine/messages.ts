@@ -1,0 +1,28 @@
+/** What the HTTP thread and the engine thread tell each other. */
+import type { EngineStats, GenerationEvent, GenerationRequest } from './generation.ts'
+
+export type EngineThreadData = {
+  /** Where the tokenizer is. */
+  readonly modelFolder: string
+  /** Where the converted graph is. */
+  readonly graphFolder: string
+  readonly maxNumSeqs: number
+  readonly maxModelLen: number
+  readonly maxPrefillTokens: number
+  readonly vocabSize: number
+  readonly endOfSequenceTokens: readonly number[]
+  readonly intraOpNumThreads: number
+}
+
+export type ToEngine =
+  | { readonly type: 'add'; readonly request: GenerationRequest }
+  | { readonly type: 'abort'; readonly id: string }
+  | { readonly type: 'close' }
+
+export type FromEngine =
+  | { readonly type: 'ready' }
+  | {
+      readonly type: 'events'
+      readonly events: readonly GenerationEvent[]
+      readonly stats: EngineStats
+    }

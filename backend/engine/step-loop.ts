@@ -1,0 +1,116 @@
+/** The generation loop: schedule → run → sample → commit, once per {@link StepLoop.step}. */
+import type { Decoder } from '../graph/decoder.ts'
+import { Detokenizer } from '../tokenizer/detokenizer.ts'
+import type { Tokenizer } from '../tokenizer/tokenizer.ts'
+import type { EngineStats, GenerationEvent, GenerationRequest } from './generation.ts'
+import { sample } from './sampler.ts'
+import { Scheduler, type Prefill, type SchedulerLimits, type SlotMove } from './scheduler.ts'
+import { Sequence } from './sequence.ts'
+
+/** The device side of the loop: what runs the model over cache slots. */
+export type DecoderPort = Pick<Decoder, 'prefill' | 'decode' | 'copySlot'>
+
+export type StepLoopOptions = SchedulerLimits & {
+  readonly vocabSize: number
+  readonly endOfSequenceTokens: ReadonlySet<number>
+}
+
+export class StepLoop {
+  readonly #decoder: DecoderPort
+  readonly #tokenizer: Tokenizer
+  readonly #options: StepLoopOptions
+  readonly #scheduler: Scheduler
+  readonly #sequences = new Map<string, Sequence>()
+  readonly #aborted: Sequence[] = []
+  #generatedTokens = 0
+  #prefilledTokens = 0
+
+  constructor(decoder: DecoderPort, tokenizer: Tokenizer, options: StepLoopOptions) {
+    this.#decoder = decoder
+    this.#tokenizer = tokenizer
+    this.#options = options
+    this.#scheduler = new Scheduler(options)
+  }
+
+  get hasWork(): boolean {
+    return this.#sequences.size > 0
+  }
+
+  stats(): EngineStats {
+    return {
+      running: this.#scheduler.numRunning,
+      waiting: this.#scheduler.numWaiting,
+      generatedTokens: this.#generatedTokens,
+      prefilledTokens: this.#prefilledTokens,
+    }
+  }
+
+  add(request: GenerationRequest): void {
+    const detokenizer = new Detokenizer(this.#tokenizer, request.promptTokens)
+    const sequence = new Sequence(request, detokenizer)
+    this.#sequences.set(request.id, sequence)
+    this.#scheduler.add(sequence)
+  }
+
+  /** Nothing more is computed for the request; its last event comes with the next step. */
+  abort(id: string): void {
+    const sequence = this.#sequences.get(id)
+    if (sequence && !this.#aborted.includes(sequence)) this.#aborted.push(sequence)
+  }
+
+  /** Computes one chunk of prefill and one token for each decoding sequence. */
+  step(): GenerationEvent[] {
+    const events = this.#aborted.splice(0).map((sequence) => {
+      this.#remove(sequence)
+      return sequence.end('abort')
+    })
+    // Sequences promoted in this step have their first token already: they decode from the next on.
+    const decoded = this.#decode()
+    const prefill = this.#scheduler.nextPrefill()
+    const first = prefill === null ? null : this.#prefill(prefill)
+    return [...events, ...decoded, ...(first === null ? [] : [first])]
+  }
+
+  #prefill({ sequence, slot, numTokens }: Prefill): GenerationEvent | null {
+    const past = sequence.cachedTokens
+    const chunk = sequence.request.promptTokens.slice(past, past + numTokens)
+    const logits = this.#decoder.prefill(slot, past, chunk)
+    sequence.cachedTokens += numTokens
+    this.#prefilledTokens += numTokens
+    if (sequence.prefillTokensLeft > 0) return null
+    this.#move(this.#scheduler.promote())
+    return this.#append(sequence, logits)
+  }
+
+  #decode(): GenerationEvent[] {
+    const batch = [...this.#scheduler.decoding]
+    if (batch.length === 0) return []
+    const logits = this.#decoder.decode(
+      0,
+      batch.map((sequence) => sequence.lastToken),
+      batch.map((sequence) => sequence.cachedTokens),
+    )
+    for (const sequence of batch) sequence.cachedTokens++
+    const { vocabSize } = this.#options
+    return batch.map((sequence, row) =>
+      this.#append(sequence, logits.subarray(row * vocabSize, (row + 1) * vocabSize)),
+    )
+  }
+
+  #append(sequence: Sequence, logits: Float32Array): GenerationEvent {
+    const token = sample(logits, sequence.request.sampling, sequence.random)
+    this.#generatedTokens++
+    const event = sequence.append(token, this.#options.endOfSequenceTokens.has(token))
+    if (event.end) this.#remove(sequence)
+    return event
+  }
+
+  #remove(sequence: Sequence): void {
+    this.#sequences.delete(sequence.request.id)
+    this.#move(this.#scheduler.remove(sequence))
+  }
+
+  #move(move: SlotMove | null): void {
+    if (move) this.#decoder.copySlot(move.from, move.to, move.tokens)
+  }
+}

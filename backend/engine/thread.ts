@@ -1,0 +1,53 @@
+/** The engine's own thread: owns the decoder, runs the step loop while there is work. */
+import { setImmediate } from 'node:timers/promises'
+import { parentPort, workerData } from 'node:worker_threads'
+import { Decoder } from '../graph/decoder.ts'
+import { Tokenizer } from '../tokenizer/tokenizer.ts'
+import type { EngineThreadData, FromEngine, ToEngine } from './messages.ts'
+import { StepLoop } from './step-loop.ts'
+
+if (parentPort === null) throw new Error('the engine thread is started by engine.ts only')
+const port = parentPort
+const data: EngineThreadData = workerData
+
+const decoder = new Decoder(data.graphFolder, {
+  slots: data.maxNumSeqs,
+  capacity: data.maxModelLen,
+  intraOpNumThreads: data.intraOpNumThreads,
+})
+const loop = new StepLoop(decoder, Tokenizer.load(data.modelFolder), {
+  maxNumSeqs: data.maxNumSeqs,
+  maxPrefillTokens: data.maxPrefillTokens,
+  vocabSize: data.vocabSize,
+  endOfSequenceTokens: new Set(data.endOfSequenceTokens),
+})
+
+const tell = (message: FromEngine): void => port.postMessage(message)
+
+let isClosing = false
+let isStepping = false
+
+/** Steps until nothing is left; between two steps the port's messages are read. */
+const runSteps = async (): Promise<void> => {
+  if (isStepping) return
+  isStepping = true
+  while (loop.hasWork && !isClosing) {
+    const events = loop.step()
+    if (events.length > 0) tell({ type: 'events', events, stats: loop.stats() })
+    await setImmediate()
+  }
+  isStepping = false
+  if (isClosing) {
+    decoder.close()
+    port.close()
+  }
+}
+
+port.on('message', (message: ToEngine) => {
+  if (message.type === 'add') loop.add(message.request)
+  if (message.type === 'abort') loop.abort(message.id)
+  if (message.type === 'close') isClosing = true
+  void runSteps()
+})
+
+tell({ type: 'ready' })

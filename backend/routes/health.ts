@@ -1,0 +1,17 @@
+/** `GET /health`: alive, and how much the engine has to do. */
+import type { Handler } from 'hono'
+import type { BackendDeps, BackendEnv } from '../app.ts'
+
+export const health =
+  ({ engine, model }: BackendDeps): Handler<BackendEnv> =>
+  (c) => {
+    const stats = engine.stats()
+    return c.json({
+      status: 'ok',
+      model: model.name,
+      running: stats.running,
+      waiting: stats.waiting,
+      generated_tokens: stats.generatedTokens,
+      prefilled_tokens: stats.prefilledTokens,
+    })
+  }

@@ -1,0 +1,77 @@
+/** The model that a backend serves: everything a route needs to turn a request into a generation. */
+import { InvalidRequest, ModelNotFound } from '../shared/errors.ts'
+import type { ChatMessage } from '../shared/openai/chat.ts'
+import type { ServedModel } from '../shared/openai/model.ts'
+import type { SamplingFields } from '../shared/openai/sampling.ts'
+import type { GenerationRequest } from './engine/generation.ts'
+import { newTokenLimit } from './engine/model-limits.ts'
+import type { ChatTemplate } from './tokenizer/chat-template.ts'
+import type { Tokenizer } from './tokenizer/tokenizer.ts'
+
+/** What the model's generation_config.json recommends where a request says nothing. */
+export type SamplingDefaults = {
+  readonly temperature: number
+  readonly topP: number
+  readonly topK: number
+}
+
+export type LoadedModel = ServedModel & {
+  readonly vocabSize: number
+  readonly tokenizer: Tokenizer
+  /** null: a base model, which has no chat format. */
+  readonly chatTemplate: ChatTemplate | null
+  readonly samplingDefaults: SamplingDefaults
+}
+
+/** @throws ModelNotFound unless the request names this model */
+export const requireModel = (model: LoadedModel, name: string): void => {
+  if (name !== model.name) throw new ModelNotFound(name)
+}
+
+/** The rendered and tokenised chat. @throws InvalidRequest for a model without a chat template */
+export const chatPrompt = (model: LoadedModel, messages: readonly ChatMessage[]): number[] => {
+  if (model.chatTemplate === null) {
+    throw new InvalidRequest(
+      'This model has no chat template: use /v1/completions with a prompt in its own format.',
+    )
+  }
+  const text = model.chatTemplate.render(messages, { addGenerationPrompt: true })
+  return model.tokenizer.encode(text, false)
+}
+
+/** Text is tokenised with the model's special tokens; ids are checked. @throws InvalidRequest */
+export const completionPrompt = (
+  model: LoadedModel,
+  prompt: string | readonly number[],
+): readonly number[] => {
+  if (typeof prompt === 'string') return model.tokenizer.encode(prompt, true)
+  const foreign = prompt.find((token) => token < 0 || token >= model.vocabSize)
+  if (foreign === undefined) return prompt
+  throw new InvalidRequest(
+    `'prompt' has the token id ${foreign}; this model's ids go from 0 to ${model.vocabSize - 1}.`,
+    'prompt',
+  )
+}
+
+/** @param param the request field that holds the prompt, for errors */
+export const generationRequest = (
+  model: LoadedModel,
+  id: string,
+  promptTokens: readonly number[],
+  request: SamplingFields & { readonly maxTokens: number | undefined },
+  param: 'messages' | 'prompt',
+): GenerationRequest => ({
+  id,
+  promptTokens,
+  maxTokens: newTokenLimit(promptTokens.length, request.maxTokens, model.maxModelLen, param),
+  stop: request.stop,
+  ignoreEos: request.ignoreEos,
+  sampling: {
+    temperature: request.temperature ?? model.samplingDefaults.temperature,
+    topP: request.topP ?? model.samplingDefaults.topP,
+    topK: Math.max(0, request.topK ?? model.samplingDefaults.topK),
+    seed: request.seed ?? randomSeed(),
+  },
+})
+
+const randomSeed = (): number => crypto.getRandomValues(new Uint32Array(1))[0]!

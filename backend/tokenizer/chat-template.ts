@@ -1,0 +1,86 @@
+/** OpenAI messages → prompt text, by the model folder's Jinja template, as Hugging Face renders it. */
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { Template } from '@huggingface/jinja'
+import type { ChatMessage } from '../../shared/openai/chat.ts'
+import { InvalidRequest } from '../../shared/errors.ts'
+import { isFields } from '../../shared/parse.ts'
+import { ModelFolderError } from '../model-folder-error.ts'
+import { readJsonObject } from './tokenizer.ts'
+
+export type RenderOptions = { readonly addGenerationPrompt: boolean }
+
+/** What a template throws by `raise_exception('…')`: its message is meant for the caller. */
+class TemplateRefusal extends Error {
+  override readonly name = 'TemplateRefusal'
+}
+
+export class ChatTemplate {
+  readonly #template: Template
+  readonly #specialTokens: Readonly<Record<string, string>>
+
+  /** @param specialTokens variables such as `bos_token` that templates print */
+  constructor(source: string, specialTokens: Readonly<Record<string, string>> = {}) {
+    this.#template = new Template(source)
+    this.#specialTokens = specialTokens
+  }
+
+  /**
+   * `chat_template.jinja` if there, else `chat_template` of tokenizer_config.json (a string, or a
+   * list of which `default` is taken). A model without one (a base model) gives null.
+   * @throws ModelFolderError
+   */
+  static load(folder: string): ChatTemplate | null {
+    const configPath = join(folder, 'tokenizer_config.json')
+    const config = readJsonObject(configPath)
+    const file = join(folder, 'chat_template.jinja')
+    const source = existsSync(file)
+      ? readFileSync(file, 'utf8')
+      : templateOf('chat_template' in config ? config.chat_template : undefined)
+    if (source === null) return null
+    try {
+      return new ChatTemplate(source, specialTokensOf(config))
+    } catch (cause) {
+      throw new ModelFolderError(existsSync(file) ? file : configPath, cause)
+    }
+  }
+
+  /** @throws InvalidRequest when the template refuses the messages */
+  render(messages: readonly ChatMessage[], options: RenderOptions): string {
+    try {
+      return this.#template.render({
+        ...this.#specialTokens,
+        messages,
+        add_generation_prompt: options.addGenerationPrompt,
+        raise_exception: (message: unknown) => {
+          throw new TemplateRefusal(String(message))
+        },
+      })
+    } catch (cause) {
+      const reason = cause instanceof TemplateRefusal ? cause.message : 'it could not be rendered'
+      throw new InvalidRequest(
+        `The model's chat template refused the messages: ${reason}.`,
+        'messages',
+      )
+    }
+  }
+}
+
+const templateOf = (value: unknown): string | null => {
+  if (typeof value === 'string') return value
+  if (!Array.isArray(value)) return null
+  const named = value.filter(isFields)
+  const chosen = named.find((entry) => entry.name === 'default') ?? named[0]
+  return typeof chosen?.template === 'string' ? chosen.template : null
+}
+
+/** `bos_token` and its like: strings, or objects with `content`. */
+const specialTokensOf = (config: object): Record<string, string> => {
+  const tokens: Record<string, string> = {}
+  for (const [name, value] of Object.entries(config)) {
+    if (!name.endsWith('_token')) continue
+    const text: unknown = isFields(value) ? value.content : value
+    if (typeof text === 'string') tokens[name] = text
+  }
+  return tokens
+}

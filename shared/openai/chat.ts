@@ -1,0 +1,111 @@
+/** `POST /v1/chat/completions` (https://platform.openai.com/docs/api-reference/chat): request and answers. */
+import { InvalidRequest } from '../errors.ts'
+import { fields, isFields, requiredString, type Fields } from '../parse.ts'
+import { parseSamplingFields, tokenLimit, type SamplingFields } from './sampling.ts'
+import type { FinishReason } from './completion.ts'
+import { usageBody, type Usage } from './usage.ts'
+
+const roles = ['system', 'developer', 'user', 'assistant', 'tool'] as const
+export type Role = (typeof roles)[number]
+
+export type ChatMessage = { readonly role: Role; readonly content: string }
+
+export type ChatRequest = SamplingFields & {
+  readonly messages: readonly ChatMessage[]
+  /** undefined: as many as the context holds. */
+  readonly maxTokens: number | undefined
+}
+
+/** @throws InvalidRequest naming the field */
+export const parseChatRequest = (body: unknown): ChatRequest => {
+  const from = fields(body, 'The request body')
+  const sampling = parseSamplingFields(from)
+  const maxTokens = tokenLimit(from, 'max_completion_tokens') ?? tokenLimit(from, 'max_tokens')
+  return { ...sampling, messages: parseMessages(from.messages), maxTokens }
+}
+
+const parseMessages = (value: unknown): ChatMessage[] => {
+  if (!Array.isArray(value) || value.length === 0) {
+    throw new InvalidRequest("'messages' must be a list of at least one message.", 'messages')
+  }
+  return value.map((message: unknown, index) => parseMessage(message, `messages[${index}]`))
+}
+
+const parseMessage = (value: unknown, path: string): ChatMessage => {
+  if (!isFields(value)) throw new InvalidRequest(`'${path}' must be an object.`, path)
+  const name = requiredString(value, 'role')
+  const role = roles.find((known) => known === name)
+  if (role === undefined) {
+    throw new InvalidRequest(`'${path}.role' must be one of ${roles.join(', ')}.`, `${path}.role`)
+  }
+  // The newer name of the same role; templates know only `system`.
+  return {
+    role: role === 'developer' ? 'system' : role,
+    content: parseContent(value.content, path),
+  }
+}
+
+/** A string, or text parts that are joined by line breaks, as vLLM does. */
+const parseContent = (value: unknown, path: string): string => {
+  if (typeof value === 'string') return value
+  if (Array.isArray(value) && value.every((part) => isFields(part) && isTextPart(part))) {
+    return value.map((part: Fields) => part.text).join('\n')
+  }
+  throw new InvalidRequest(
+    `'${path}.content' must be a string or a list of text parts: this model reads text only.`,
+    `${path}.content`,
+  )
+}
+
+const isTextPart = (part: Fields): boolean => part.type === 'text' && typeof part.text === 'string'
+
+/** What all chunks and the answer of one request have in common. */
+export type ChatIdentity = { readonly id: string; readonly created: number; readonly model: string }
+
+export const chatCompletion = (
+  identity: ChatIdentity,
+  content: string,
+  finishReason: FinishReason,
+  usage: Usage,
+) => ({
+  id: identity.id,
+  object: 'chat.completion',
+  created: identity.created,
+  model: identity.model,
+  choices: [
+    {
+      index: 0,
+      message: { role: 'assistant', content, refusal: null },
+      logprobs: null,
+      finish_reason: finishReason,
+    },
+  ],
+  usage: usageBody(usage),
+})
+
+export type ChatDelta = { readonly role?: 'assistant'; readonly content?: string }
+
+/** One streamed chunk; `usage: null` stands in each of them when the client asked for usage. */
+export const chatChunk = (
+  identity: ChatIdentity,
+  delta: ChatDelta,
+  finishReason: FinishReason | null,
+  includeUsage: boolean,
+) => ({
+  id: identity.id,
+  object: 'chat.completion.chunk',
+  created: identity.created,
+  model: identity.model,
+  choices: [{ index: 0, delta, logprobs: null, finish_reason: finishReason }],
+  ...(includeUsage ? { usage: null } : {}),
+})
+
+/** The last chunk before `[DONE]` when the client asked for usage. */
+export const chatUsageChunk = (identity: ChatIdentity, usage: Usage) => ({
+  id: identity.id,
+  object: 'chat.completion.chunk',
+  created: identity.created,
+  model: identity.model,
+  choices: [],
+  usage: usageBody(usage),
+})

@@ -1,0 +1,103 @@
+import { describe, expect, test } from 'vitest'
+import type { SamplingParams } from '../../../backend/engine/generation.ts'
+import { seededRandom } from '../../../backend/engine/random.ts'
+import { argmax, sample } from '../../../backend/engine/sampler.ts'
+
+const params = (given: Partial<SamplingParams>): SamplingParams => ({
+  temperature: 1,
+  topP: 1,
+  topK: 0,
+  seed: 0,
+  ...given,
+})
+
+/** How often each token is drawn in `draws` draws. */
+const histogram = (logits: Float32Array, given: Partial<SamplingParams>, draws: number) => {
+  const random = seededRandom(7)
+  const counts = Array.from({ length: logits.length }, () => 0)
+  for (let i = 0; i < draws; i++) counts[sample(logits, params(given), random)]! += 1
+  return counts
+}
+
+// Probabilities 0.5, 0.25, 0.15, 0.1.
+const logits = Float32Array.from([0.5, 0.25, 0.15, 0.1].map(Math.log))
+
+describe('sample', () => {
+  test('takes the largest logit at temperature 0, the first of equals', () => {
+    expect(sample(Float32Array.of(1, 5, 5, 2), params({ temperature: 0 }), seededRandom(1))).toBe(1)
+    expect(argmax(Float32Array.of(-3, -1, -2))).toBe(1)
+  })
+
+  test('draws by the probabilities', () => {
+    const counts = histogram(logits, {}, 20_000)
+    const expected = [10_000, 5_000, 3_000, 2_000]
+    counts.forEach((count, token) => expect(Math.abs(count - expected[token]!)).toBeLessThan(300))
+  })
+
+  test('sharpens by a low temperature as softmax(logits / T) says', () => {
+    const counts = histogram(logits, { temperature: 0.5 }, 20_000)
+    const squares = [0.25, 0.0625, 0.0225, 0.01]
+    const total = squares.reduce((a, b) => a + b)
+    counts.forEach((count, token) =>
+      expect(Math.abs(count - (20_000 * squares[token]!) / total)).toBeLessThan(300),
+    )
+  })
+
+  test('top-k keeps the k most likely tokens and their proportions', () => {
+    const counts = histogram(logits, { topK: 2 }, 9_000)
+    expect(counts.slice(2)).toEqual([0, 0])
+    expect(Math.abs(counts[0]! - 6_000)).toBeLessThan(300)
+  })
+
+  test.each([
+    [0, [0]],
+    [0.49, [0]],
+    [0.51, [0, 1]],
+    [0.74, [0, 1]],
+    [0.89, [0, 1, 2]],
+    [0.95, [0, 1, 2, 3]],
+  ])('top-p %f keeps the tokens %j', (topP, kept) => {
+    const counts = histogram(logits, { topP }, 2_000)
+    expect(counts.flatMap((count, token) => (count > 0 ? [token] : []))).toEqual(kept)
+  })
+
+  test('top-p over a large flat vocabulary equals the plain definition', () => {
+    const random = seededRandom(3)
+    const wide = Float32Array.from({ length: 5_000 }, () => 6 * random.next())
+    const order = [...wide.keys()].sort((a, b) => wide[b]! - wide[a]!)
+    const weights = order.map((token) => Math.exp(wide[token]!))
+    const mass = weights.reduce((a, b) => a + b)
+    let reached = 0
+    const size = weights.findIndex((weight) => (reached += weight) >= 0.6 * mass) + 1
+    const nucleus = new Set(order.slice(0, size))
+    const source = seededRandom(5)
+    const drawn = new Set<number>()
+    for (let i = 0; i < 3_000; i++) drawn.add(sample(wide, params({ topP: 0.6 }), source))
+    expect([...drawn].filter((token) => !nucleus.has(token))).toEqual([])
+    expect(drawn.size).toBeGreaterThan(size / 3)
+  })
+
+  test('top-k counts before top-p: the mass is the one of the kept tokens', () => {
+    // Of {0.5, 0.25} the first alone holds 2/3 of the mass.
+    expect(histogram(logits, { topK: 2, topP: 0.66 }, 500)).toEqual([500, 0, 0, 0])
+  })
+})
+
+describe('seededRandom', () => {
+  test('repeats by its seed and differs by it', () => {
+    const draws = (seed: number) => {
+      const random = seededRandom(seed)
+      return Array.from({ length: 5 }, () => random.next())
+    }
+    expect(draws(42)).toEqual(draws(42))
+    const seeds = [0, 1, -1, 2 ** 32, 2 ** 32 + 1, Number.MAX_SAFE_INTEGER]
+    expect(new Set(seeds.map((seed) => draws(seed).join())).size).toBe(seeds.length)
+  })
+
+  test('is uniform in [0, 1)', () => {
+    const random = seededRandom(9)
+    const buckets = Array.from({ length: 10 }, () => 0)
+    for (let i = 0; i < 50_000; i++) buckets[Math.floor(random.next() * 10)]! += 1
+    buckets.forEach((count) => expect(Math.abs(count - 5_000)).toBeLessThan(350))
+  })
+})

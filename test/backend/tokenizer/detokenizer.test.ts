@@ -1,0 +1,43 @@
+import { expect, test } from 'vitest'
+import { bundledModelFolder } from '../../../backend/config.ts'
+import { Detokenizer } from '../../../backend/tokenizer/detokenizer.ts'
+import { Tokenizer } from '../../../backend/tokenizer/tokenizer.ts'
+
+const tokenizer = Tokenizer.load(bundledModelFolder)
+
+const pieces = (tokens: readonly number[]) => {
+  const detokenizer = new Detokenizer(tokenizer)
+  return [...tokens.map((token) => detokenizer.push(token)), detokenizer.flush()]
+}
+
+test.each(['hello world', '你好，世界', '🐯🌩️ é', '👩‍👩‍👧', 'a\u0000b\n\n\tc', '  two  spaces', '龘'])(
+  'the pieces of %j add up to it and none holds half a character',
+  (text) => {
+    const parts = pieces(tokenizer.encode(text, false))
+    expect(parts.join('')).toBe(text)
+    expect(parts.filter((part) => part.includes('\uFFFD'))).toEqual([])
+  },
+)
+
+test('a character comes whole with its last byte', () => {
+  const tokens = tokenizer.encode('龘', false)
+  expect(tokens.length).toBe(3)
+  expect(pieces(tokens)).toEqual(['', '', '龘', ''])
+})
+
+test('bytes that never make a character come out at the end as U+FFFD', () => {
+  const [first = 0] = tokenizer.encode('龘', false)
+  expect(pieces([first])).toEqual(['', '\uFFFD'])
+})
+
+test('endless broken bytes are not held back for ever', () => {
+  const [first = 0] = tokenizer.encode('龘', false)
+  const parts = pieces(Array.from({ length: 100 }, () => first))
+  expect(parts.join('')).toBe('\uFFFD'.repeat(100))
+  expect(parts.slice(0, 20).join('').length).toBeGreaterThan(8)
+})
+
+test('what follows broken bytes is whole again', () => {
+  const [first = 0] = tokenizer.encode('龘', false)
+  expect(pieces([first, ...tokenizer.encode('你好', false)]).join('')).toBe('\uFFFD你好')
+})

@@ -1,0 +1,25 @@
+import { readFileSync } from 'node:fs'
+import { expect, test } from 'vitest'
+import { bundledModelFolder } from '../../../backend/config.ts'
+import { ModelFolderError } from '../../../backend/model-folder-error.ts'
+import { Tokenizer } from '../../../backend/tokenizer/tokenizer.ts'
+
+type Golden = { text: string; ids: number[] }
+
+const golden: Golden[] = JSON.parse(
+  readFileSync(new URL('../../fixtures/bundled-model/tokenization.json', import.meta.url), 'utf8'),
+)
+
+test('ids are those of the Hugging Face library, and decode to the text', () => {
+  const tokenizer = Tokenizer.load(bundledModelFolder)
+  expect(golden.length).toBeGreaterThanOrEqual(50)
+  expect(golden.map(({ text }) => tokenizer.encode(text, true))).toEqual(
+    golden.map(({ ids }) => ids),
+  )
+  expect(golden.map(({ ids }) => tokenizer.decode(ids))).toEqual(golden.map(({ text }) => text))
+})
+
+test('a folder without a tokenizer is named in the error', () => {
+  expect(() => Tokenizer.load('/nowhere')).toThrow(ModelFolderError)
+  expect(() => Tokenizer.load('/nowhere')).toThrow(/\/nowhere\/tokenizer.json/)
+})
