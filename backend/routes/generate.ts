@@ -24,6 +24,6 @@ export const startGeneration = (
     signal.removeEventListener('abort', abort)
     return { promptTokens, completionTokens }
   })
-  c.env.exchange?.usage(usage)
+  c.env?.exchange?.usage(usage)
   return generation
 }

@@ -10,11 +10,6 @@ import { readJsonObject } from './tokenizer.ts'
 
 export type RenderOptions = { readonly addGenerationPrompt: boolean }
 
-/** What a template throws by `raise_exception('…')`: its message is meant for the caller. */
-class TemplateRefusal extends Error {
-  override readonly name = 'TemplateRefusal'
-}
-
 export class ChatTemplate {
   readonly #template: Template
   readonly #specialTokens: Readonly<Record<string, string>>
@@ -52,12 +47,10 @@ export class ChatTemplate {
         ...this.#specialTokens,
         messages,
         add_generation_prompt: options.addGenerationPrompt,
-        raise_exception: (message: unknown) => {
-          throw new TemplateRefusal(String(message))
-        },
       })
     } catch (cause) {
-      const reason = cause instanceof TemplateRefusal ? cause.message : 'it could not be rendered'
+      // What the template says by raise_exception comes as an Error with its message.
+      const reason = cause instanceof Error ? cause.message : String(cause)
       throw new InvalidRequest(
         `The model's chat template refused the messages: ${reason}.`,
         'messages',

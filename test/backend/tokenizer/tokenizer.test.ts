@@ -16,7 +16,8 @@ test('ids are those of the Hugging Face library, and decode to the text', () => 
   expect(golden.map(({ text }) => tokenizer.encode(text, true))).toEqual(
     golden.map(({ ids }) => ids),
   )
-  expect(golden.map(({ ids }) => tokenizer.decode(ids))).toEqual(golden.map(({ text }) => text))
+  const withoutSpecials = golden.map(({ text }) => text.replaceAll(/<\/?s>/g, ''))
+  expect(golden.map(({ ids }) => tokenizer.decode(ids))).toEqual(withoutSpecials)
 })
 
 test('a folder without a tokenizer is named in the error', () => {

@@ -1,0 +1,33 @@
+/** An engine whose events a test pushes by hand. */
+import type { Engine } from '../../backend/engine/engine.ts'
+import type { GenerationRequest } from '../../backend/engine/generation.ts'
+import { GenerationStream } from '../../backend/engine/generation-stream.ts'
+
+export class ScriptedEngine implements Engine {
+  readonly requests: GenerationRequest[] = []
+  readonly streams: GenerationStream[] = []
+  readonly aborted: string[] = []
+  readonly #onAdd: (stream: GenerationStream, request: GenerationRequest) => void
+
+  /** @param onAdd pushes events, at once or later */
+  constructor(onAdd: (stream: GenerationStream, request: GenerationRequest) => void) {
+    this.#onAdd = onAdd
+  }
+
+  add(request: GenerationRequest): GenerationStream {
+    const stream = new GenerationStream(() => {
+      this.aborted.push(request.id)
+      stream.push({ id: request.id, text: '', completionTokens: 2, end: 'abort' })
+    })
+    this.requests.push(request)
+    this.streams.push(stream)
+    this.#onAdd(stream, request)
+    return stream
+  }
+
+  stats() {
+    return { running: 0, waiting: 0, generatedTokens: 0, prefilledTokens: 0 }
+  }
+
+  async close(): Promise<void> {}
+}

@@ -1,0 +1,133 @@
+/** Two transports joined in memory, and a raw peer that speaks frames by hand. */
+import type { Log } from '../../shared/log.ts'
+import { silentLog } from '../../shared/log.ts'
+import { BackendSession, type BackendSessionOptions } from '../../shared/tunnel/backend-session.ts'
+import type { TunnelHandler } from '../../shared/tunnel/exchange.ts'
+import { decodeMessage, encodeMessage, type Frame } from '../../shared/tunnel/frame.ts'
+import { GatewaySession } from '../../shared/tunnel/gateway-session.ts'
+import { limits, type Timing } from '../../shared/tunnel/limits.ts'
+import type { Hello } from '../../shared/tunnel/message.ts'
+import type { Transport } from '../../shared/tunnel/transport.ts'
+
+interface Receiver {
+  receive(message: Uint8Array): void
+  transportClosed(code: number, reason: string): void
+}
+
+/** One end: delivers in order, each message in its own turn of the event loop. */
+export class MemoryTransport implements Transport {
+  peer: Receiver | undefined
+  bufferedBytes = 0
+  numMessages = 0
+  closedWith: { code: number; reason: string } | undefined
+  /** While true nothing is delivered: messages pile up in `bufferedBytes`. */
+  isBlocked = false
+  readonly #held: (() => void)[] = []
+
+  send(message: Uint8Array, sent: () => void): void {
+    if (this.closedWith) return
+    this.bufferedBytes += message.byteLength
+    this.numMessages++
+    this.#held.push(() => {
+      this.bufferedBytes -= message.byteLength
+      this.peer?.receive(message)
+      sent()
+    })
+    this.#deliverSoon()
+  }
+
+  close(code: number, reason: string): void {
+    if (this.closedWith) return
+    this.closedWith = { code, reason }
+    this.#held.push(() => this.peer?.transportClosed(code, reason))
+    this.#deliverSoon()
+  }
+
+  unblock(): void {
+    this.isBlocked = false
+    for (let i = 0; i < this.#held.length; i++) this.#deliverSoon()
+  }
+
+  #deliverSoon(): void {
+    setImmediate(() => {
+      if (!this.isBlocked) this.#held.shift()?.()
+    })
+  }
+}
+
+export const testHello: Hello = {
+  instanceId: 'instance-1',
+  generation: 1,
+  models: ['tiny'],
+  maxStreams: limits.streams,
+  windowBytes: limits.requestWindowBytes,
+}
+
+export type SessionPairOptions = {
+  readonly handler: TunnelHandler
+  readonly hello?: Partial<Hello>
+  readonly timing?: Timing
+  readonly log?: Log
+  readonly maxStreams?: number
+  readonly windowBytes?: number
+  readonly firstStreamId?: number
+}
+
+/** A gateway and a backend session that have shaken hands over memory. */
+export const sessionPair = async (options: SessionPairOptions) => {
+  const { handler, hello, log = silentLog, timing, ...gatewayOptions } = options
+  const common = { log, ...(timing && { timing }) }
+  const toBackend = new MemoryTransport()
+  const toGateway = new MemoryTransport()
+  const welcomed = Promise.withResolvers<void>()
+  const gateway = new GatewaySession(toBackend, {
+    ...common,
+    ...gatewayOptions,
+    sessionId: 'session-1',
+    onHello: () => {},
+  })
+  const backendOptions: BackendSessionOptions = {
+    ...common,
+    handler,
+    hello: { ...testHello, ...hello },
+    onWelcome: () => welcomed.resolve(),
+  }
+  const backend = new BackendSession(toGateway, backendOptions)
+  toBackend.peer = backend
+  toGateway.peer = gateway
+  await welcomed.promise
+  return { gateway, backend, toBackend, toGateway }
+}
+
+/** Speaks frames by hand to the session under test. */
+export class RawPeer implements Receiver {
+  readonly transport = new MemoryTransport()
+  readonly frames: Frame[] = []
+  closedWith: { code: number; reason: string } | undefined
+  #session: Receiver | undefined
+
+  constructor() {
+    this.transport.peer = this
+  }
+
+  /** `session` was built on `this.transport`. */
+  connect(session: Receiver): void {
+    this.#session = session
+  }
+
+  receive(message: Uint8Array): void {
+    this.frames.push(...decodeMessage(message))
+  }
+
+  transportClosed(code: number, reason: string): void {
+    this.closedWith = { code, reason }
+  }
+
+  send(...frames: Frame[]): void {
+    this.sendBytes(encodeMessage(frames))
+  }
+
+  sendBytes(message: Uint8Array): void {
+    this.#session?.receive(message)
+  }
+}
