@@ -1,1 +1,208 @@
-export {}
+/** The command line: reads flags and wires the two sides. */
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parseArgs, type ParseArgsOptionsConfig } from 'node:util'
+import { parseBackendConfig, parseModelConfig } from './backend/config.ts'
+import { startBackend } from './backend/main.ts'
+import { parseGatewayConfig, type GatewayConfig } from './gateway/config.ts'
+import { adminCommands, runAdminCommand } from './gateway/control/commands.ts'
+import { openAdmin } from './gateway/control/open-admin.ts'
+import { drainMessage, LocalBackend, readyMessage } from './gateway/local-backend.ts'
+import { startGateway, type Gateway } from './gateway/node.ts'
+import { lineLog } from './shared/log.ts'
+
+const usage = `Usage: burrow <command> [flags]
+
+  up          gateway and backend on this machine (npm start)
+  gateway     the gateway alone
+  backend     a backend alone: --gateway wss://HOST/tunnel, token from BURROW_TOKEN
+  keys        create --name NAME | list | revoke ID         API keys of clients
+  backends    enroll --name NAME | list | revoke ID         tokens of backends
+
+Flags, each with its environment variable:
+  --host HOST                where the gateway listens (BURROW_HOST, 127.0.0.1)
+  --port PORT                and its port; 0: any free one (BURROW_PORT, 8080)
+  --home DIR                 the data directory (BURROW_HOME, .burrow)
+  --model DIR                model folder in Hugging Face's layout (BURROW_MODEL, the bundled one)
+  --served-model-name NAME   the name clients use (BURROW_SERVED_MODEL_NAME, the folder's name)
+  --gateway URL              the gateway's tunnel (BURROW_GATEWAY)
+  --token-file FILE          file with the backend token (else BURROW_TOKEN, or --token TOKEN)
+  --json                     machine-readable output of keys and backends
+  --help, --version
+`
+
+const flag = { type: 'string' } as const
+const modelFlags = { home: flag, model: flag, 'served-model-name': flag }
+const gatewayFlags = { host: flag, port: flag, home: flag }
+const backendFlags = { ...modelFlags, gateway: flag, token: flag, 'token-file': flag }
+const adminFlags = { home: flag, name: flag, json: { type: 'boolean' } } as const
+
+const log = lineLog((line) => process.stderr.write(`${line}\n`))
+
+const main = async (args: readonly string[]): Promise<void> => {
+  const [command = '--help', ...rest] = args
+  switch (command) {
+    case 'up':
+      return up(parseFlags(rest, { ...gatewayFlags, ...modelFlags }))
+    case 'gateway':
+      return runGateway(parseFlags(rest, gatewayFlags))
+    case 'backend':
+      return runBackend(parseFlags(rest, backendFlags))
+    case 'keys':
+    case 'backends':
+      return administer(command, rest)
+    case '--help':
+    case 'help':
+      process.stdout.write(usage)
+      return undefined
+    case '--version':
+      process.stdout.write(`burrow ${version()}, node ${process.versions.node}\n`)
+      return undefined
+    default:
+      throw new Error(`unknown command ${command}: see burrow --help`)
+  }
+}
+
+type Flags = Readonly<Record<string, string | undefined>>
+
+/** @throws Error that names the wrong flag */
+const parseFlags = (args: readonly string[], options: ParseArgsOptionsConfig): Flags => {
+  const { values } = parseArgs({ args: [...args], options, strict: true })
+  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, String(value)]))
+}
+
+/** Gateway and backend child, joined by the tunnel over a real socket. */
+const up = async (flags: Flags): Promise<void> => {
+  const stop = stopSignal()
+  const gatewayConfig = parseGatewayConfig(flags, process.env)
+  const model = parseModelConfig(backendOptions(flags), process.env)
+  const gateway = await startGateway(gatewayConfig, { log })
+  const token = await gateway.rotateBackendToken('local')
+  const backend = new LocalBackend({
+    command: [
+      ...([
+        process.execPath,
+        fileURLToPath(new URL('./burrow.js', import.meta.url)),
+        'backend',
+      ] as const),
+      ...['--gateway', gateway.tunnelUrl, '--home', model.home],
+      ...['--model', model.modelFolder, '--served-model-name', model.servedModelName],
+    ],
+    env: { BURROW_TOKEN: token.reveal() },
+    log,
+  })
+  try {
+    const stopped = await Promise.race([backend.ready.then(() => false), stop.then(() => true)])
+    if (!stopped) {
+      await announce(gateway, model.servedModelName)
+      await stop
+    }
+  } finally {
+    await gateway.drain()
+    await backend.close()
+    await gateway.close()
+  }
+}
+
+const announce = async (gateway: Gateway, model: string): Promise<void> => {
+  const key = await gateway.ensureFirstKey()
+  const lines = [`\nBurrow is up: ${gateway.url}/v1 serves ${model}`]
+  if (key !== null) lines.push(`\nYour API key, shown only now:\n\n  ${key.reveal()}`)
+  lines.push(
+    '\nTry it:\n',
+    `  curl ${gateway.url}/v1/chat/completions \\`,
+    `    -H 'Authorization: Bearer ${key?.reveal() ?? 'YOUR_KEY'}' \\`,
+    "    -H 'Content-Type: application/json' \\",
+    `    -d '{"model": "${model}", "messages": [{"role": "user", "content": "3+5=?"}]}'`,
+    '\nCtrl-C stops it.',
+  )
+  process.stdout.write(`${lines.join('\n')}\n`)
+}
+
+const runGateway = async (flags: Flags): Promise<void> => {
+  const stop = stopSignal()
+  const config: GatewayConfig = parseGatewayConfig(flags, process.env)
+  const gateway = await startGateway(config, { log })
+  process.stdout.write(`Burrow's gateway is up: ${gateway.url}, tunnel ${gateway.tunnelUrl}\n`)
+  await stop
+  await gateway.drain()
+  await gateway.close()
+}
+
+/** Under `burrow up` (an IPC channel to the parent) the parent says when to stop. */
+const runBackend = async (flags: Flags): Promise<void> => {
+  const stop = process.connected ? parentStop() : stopSignal()
+  const backend = await startBackend(parseBackendConfig(backendOptions(flags), process.env), log)
+  const failed = backend.ended.then((reason) => reason)
+  void backend.connected.then(() => process.send?.(readyMessage)).catch(() => {})
+  const reason = await Promise.race([stop.then(() => null), failed])
+  await backend.close()
+  if (process.connected) process.disconnect()
+  if (reason !== null) throw reason
+}
+
+const administer = async (noun: keyof typeof adminCommands, args: readonly string[]) => {
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    options: adminFlags,
+    allowPositionals: true,
+  })
+  const [verb = '', id, ...more] = positionals
+  const known: readonly string[] = adminCommands[noun]
+  if (!known.includes(verb) || more.length > 0) {
+    throw new Error(`burrow ${noun} takes ${known.join(', ')}: see burrow --help`)
+  }
+  const admin = await openAdmin(resolve(values.home ?? process.env.BURROW_HOME ?? '.burrow'))
+  try {
+    const command = { noun, verb, id, name: values.name, json: values.json ?? false }
+    process.stdout.write(`${await runAdminCommand(admin, command)}\n`)
+  } finally {
+    admin.close()
+  }
+}
+
+const backendOptions = (flags: Flags) => ({
+  ...flags,
+  tokenFile: flags['token-file'],
+  servedModelName: flags['served-model-name'],
+})
+
+/** Resolves at the first Ctrl-C or SIGTERM; the second ends the process at once. */
+const stopSignal = (): Promise<void> =>
+  new Promise((resolve) => {
+    let hasBegun = false
+    const onSignal = () => {
+      if (hasBegun) process.exit(130)
+      hasBegun = true
+      log.info('stopping: running requests may finish; press Ctrl-C again to end at once')
+      resolve()
+    }
+    process.on('SIGINT', onSignal)
+    process.on('SIGTERM', onSignal)
+  })
+
+/** Resolves when the parent says so or is gone. A terminal's Ctrl-C reaches both: the parent decides. */
+const parentStop = (): Promise<void> =>
+  new Promise((resolve) => {
+    process.on('SIGINT', () => {})
+    process.on('SIGTERM', () => resolve())
+    process.on('disconnect', () => resolve())
+    process.on('message', (message) => {
+      if (message === drainMessage) resolve()
+    })
+  })
+
+const version = (): string => {
+  const file: { version: string } = JSON.parse(
+    readFileSync(new URL('./package.json', import.meta.url), 'utf8'),
+  )
+  return file.version
+}
+
+try {
+  await main(process.argv.slice(2))
+} catch (error) {
+  process.stderr.write(`burrow: ${error instanceof Error ? error.message : String(error)}\n`)
+  process.exitCode = 1
+}

@@ -1,20 +1,23 @@
 /** The backend's configuration: the only place that reads its flags and environment. */
-import { readFileSync } from 'node:fs'
-import { basename, resolve } from 'node:path'
+import { existsSync, readFileSync } from 'node:fs'
+import { basename, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ConfigError } from '../shared/config-error.ts'
 
-export type BackendConfig = {
-  /** Where to dial: `ws://` or `wss://`. */
-  readonly gatewayUrl: string
-  /** The secret that the gateway's `backends enroll` printed. */
-  readonly token: string
+export type ModelConfig = {
   /** The model folder, in Hugging Face's layout. */
   readonly modelFolder: string
   /** The name that clients use, and the only one they see. */
   readonly servedModelName: string
   /** Converted models are kept under it. */
   readonly home: string
+}
+
+export type BackendConfig = ModelConfig & {
+  /** Where to dial: `ws://` or `wss://`. */
+  readonly gatewayUrl: string
+  /** The secret that the gateway's `backends enroll` printed. */
+  readonly token: string
 }
 
 /** Command line values as given; undefined or empty where not given. */
@@ -30,36 +33,53 @@ export type BackendOptions = {
 export const bundledModelFolder = fileURLToPath(new URL('./bundled-model', import.meta.url))
 const bundledModelName = 'burrow-tiny'
 
-/** A flag wins over its environment variable. @throws ConfigError with all problems together */
-export const parseBackendConfig = (
-  options: BackendOptions,
-  env: Readonly<Record<string, string | undefined>>,
-): BackendConfig => {
+type Environment = Readonly<Record<string, string | undefined>>
+
+/** What is served, and where conversions are kept. @throws ConfigError */
+export const parseModelConfig = (options: BackendOptions, env: Environment): ModelConfig => {
   const problems: string[] = []
-  const model = options.model || env.BURROW_MODEL
-  const gateway = options.gateway || env.BURROW_GATEWAY
-  if (!gateway) {
+  const config = readModelConfig(options, env, problems)
+  if (problems.length > 0) throw new ConfigError(problems)
+  return config
+}
+
+/** A flag wins over its environment variable. @throws ConfigError with all problems together */
+export const parseBackendConfig = (options: BackendOptions, env: Environment): BackendConfig => {
+  const problems: string[] = []
+  const gatewayUrl = options.gateway || env.BURROW_GATEWAY || ''
+  if (gatewayUrl === '') {
     problems.push('the gateway is missing: give --gateway wss://HOST/tunnel or BURROW_GATEWAY')
   }
   const token = readToken(options, env, problems)
+  const model = readModelConfig(options, env, problems)
+  if (problems.length > 0) throw new ConfigError(problems)
+  return { ...model, gatewayUrl, token }
+}
+
+const readModelConfig = (
+  options: BackendOptions,
+  env: Environment,
+  problems: string[],
+): ModelConfig => {
+  const model = options.model || env.BURROW_MODEL
   const modelFolder = model ? resolve(model) : bundledModelFolder
+  if (!existsSync(join(modelFolder, 'config.json'))) {
+    problems.push(`${modelFolder} is no model folder: it has no config.json`)
+  }
   const servedModelName =
     options.servedModelName ||
     env.BURROW_SERVED_MODEL_NAME ||
-    (model ? basename(modelFolder) : bundledModelName)
+    (modelFolder === bundledModelFolder ? bundledModelName : basename(modelFolder))
   if (!/^[\x21-\x7e]{1,128}$/.test(servedModelName)) {
-    problems.push('the served model name must have 1 to 128 visible ASCII characters, no spaces')
+    problems.push(
+      'the served model name must have 1 to 128 visible ASCII characters: give --served-model-name',
+    )
   }
-  if (problems.length > 0) throw new ConfigError(problems)
   const home = resolve(options.home || env.BURROW_HOME || '.burrow')
-  return { gatewayUrl: gateway ?? '', token, modelFolder, servedModelName, home }
+  return { modelFolder, servedModelName, home }
 }
 
-const readToken = (
-  options: BackendOptions,
-  env: Readonly<Record<string, string | undefined>>,
-  problems: string[],
-): string => {
+const readToken = (options: BackendOptions, env: Environment, problems: string[]): string => {
   const given =
     options.token ||
     (options.tokenFile ? readTokenFile(options.tokenFile, problems) : env.BURROW_TOKEN)

@@ -1,0 +1,83 @@
+/** Starts a backend: model → engine → app → tunnel. */
+import { availableParallelism } from 'node:os'
+import { join } from 'node:path'
+import type { Log } from '../shared/log.ts'
+import { createBackendApp } from './app.ts'
+import type { BackendConfig } from './config.ts'
+import { OnnxEngine } from './engine/engine.ts'
+import { readGenerationConfig } from './generation-config.ts'
+import { convertModel } from './graph/convert.ts'
+import type { LoadedModel } from './served-model.ts'
+import { ChatTemplate } from './tokenizer/chat-template.ts'
+import { Tokenizer } from './tokenizer/tokenizer.ts'
+import { dial, parseTunnelUrl } from './tunnel/dial.ts'
+
+export type Backend = {
+  /** Resolves when the gateway has let the backend in for the first time. */
+  readonly connected: Promise<void>
+  /** Resolves with the reason when the backend can serve no longer. */
+  readonly ended: Promise<Error>
+  /** Finishes what runs, then leaves the gateway and ends the engine. Idempotent. */
+  close(): Promise<void>
+}
+
+/** Sequences that decode together. */
+const maxNumSeqs = 16
+/** Running and waiting together; more are refused with 503. */
+const maxNumRequests = 1024
+/** Prompt tokens computed between two tokens of the others. */
+const maxPrefillTokens = 256
+
+/**
+ * Threads of one operator. The HTTP thread needs a core too, and small models gain little from more.
+ */
+const intraOpNumThreads = Math.max(1, Math.min(8, availableParallelism() - 1))
+
+/** @throws ModelFolderError, or Error for a gateway address that is none */
+export const startBackend = async (config: BackendConfig, log: Log): Promise<Backend> => {
+  parseTunnelUrl(config.gatewayUrl)
+  const { engine, model } = await loadModel(config, log)
+  const app = createBackendApp({ engine, model, log })
+  const tunnel = dial({
+    url: config.gatewayUrl,
+    token: config.token,
+    models: [model.name],
+    handler: async (request, exchange) => app.fetch(request, { exchange }),
+    log,
+  })
+  let closing: Promise<void> | undefined
+  return {
+    connected: tunnel.connected,
+    ended: Promise.race([
+      engine.died,
+      tunnel.ended.then((reason) => new Error(`the tunnel has ended: ${reason}`)),
+    ]),
+    close: () => (closing ??= tunnel.close().then(() => engine.close())),
+  }
+}
+
+const loadModel = async ({ modelFolder, servedModelName, home }: BackendConfig, log: Log) => {
+  log.info('reading the model', { model: servedModelName })
+  const tokenizer = Tokenizer.load(modelFolder)
+  const chatTemplate = ChatTemplate.load(modelFolder)
+  const { endOfSequenceTokens, samplingDefaults } = readGenerationConfig(modelFolder)
+  const { folder: graphFolder, manifest } = await convertModel(
+    modelFolder,
+    join(home, 'models'),
+    log,
+  )
+  log.info('loading the model into the engine', { model: servedModelName })
+  const { vocabSize, maxPositions } = manifest
+  const engine = await OnnxEngine.start({
+    ...{ modelFolder, graphFolder, maxNumSeqs, maxNumRequests, maxPrefillTokens },
+    ...{ vocabSize, maxModelLen: maxPositions, endOfSequenceTokens, intraOpNumThreads },
+  })
+  const model: LoadedModel = {
+    name: servedModelName,
+    created: Math.floor(Date.now() / 1000),
+    maxModelLen: maxPositions,
+    ...{ vocabSize, tokenizer, chatTemplate, samplingDefaults },
+  }
+  log.info('the model is ready', { model: servedModelName, context: maxPositions })
+  return { engine, model }
+}

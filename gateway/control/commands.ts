@@ -1,0 +1,103 @@
+/** `burrow keys …` and `burrow backends …`: what they print. */
+import type { Admin, ApiKeyInfo, BackendInfo } from './admin.ts'
+
+export const adminCommands = {
+  keys: ['create', 'list', 'revoke'],
+  backends: ['enroll', 'list', 'revoke'],
+} as const
+
+export type AdminCommand = {
+  readonly noun: keyof typeof adminCommands
+  readonly verb: string
+  /** Of `create` and `enroll`. */
+  readonly name: string | undefined
+  /** Of `revoke`. */
+  readonly id: string | undefined
+  readonly json: boolean
+}
+
+/** Runs the command and returns what to print. @throws ApiError or Error that says what is wrong */
+export const runAdminCommand = async (admin: Admin, command: AdminCommand): Promise<string> => {
+  const result = await results[command.noun](admin, command)
+  return command.json ? JSON.stringify(result.json) : result.text
+}
+
+type Result = { readonly json: unknown; readonly text: string }
+
+const results = {
+  keys: async (admin: Admin, command: AdminCommand): Promise<Result> => {
+    if (command.verb === 'create') {
+      const { key, secret } = await admin.createKey(requireName(command))
+      return {
+        json: { ...key, key: secret.reveal() },
+        text: `${key.id} ${key.name}\n${secret.reveal()}\nThis key is shown only now.`,
+      }
+    }
+    if (command.verb === 'revoke') {
+      const key = await admin.revokeKey(requireId(command))
+      return { json: key, text: `${key.id} ${key.name} is revoked.` }
+    }
+    const keys = await admin.listKeys()
+    return { json: keys, text: table(['id', 'name', 'key', 'created', 'state'], keys.map(keyRow)) }
+  },
+
+  backends: async (admin: Admin, command: AdminCommand): Promise<Result> => {
+    if (command.verb === 'enroll') {
+      const { backend, token } = await admin.enrollBackend(requireName(command))
+      return {
+        json: { ...backend, token: token.reveal() },
+        text: `${backend.id} ${backend.name}\n${token.reveal()}\nThis token is shown only now: give it to the backend as BURROW_TOKEN.`,
+      }
+    }
+    if (command.verb === 'revoke') {
+      const backend = await admin.revokeBackend(requireId(command))
+      return { json: backend, text: `${backend.id} ${backend.name} is revoked.` }
+    }
+    const backends = await admin.listBackends()
+    return {
+      json: backends,
+      text: table(['id', 'name', 'token', 'created', 'state', 'models'], backends.map(backendRow)),
+    }
+  },
+}
+
+const requireName = ({ noun, verb, name }: AdminCommand): string => {
+  if (name === undefined) throw new Error(`burrow ${noun} ${verb} needs --name NAME`)
+  return name
+}
+
+const requireId = ({ noun, verb, id }: AdminCommand): string => {
+  if (id === undefined) {
+    throw new Error(`burrow ${noun} ${verb} needs an ID: see burrow ${noun} list`)
+  }
+  return id
+}
+
+const keyRow = (key: ApiKeyInfo): string[] => [
+  key.id,
+  key.name,
+  `…${key.hint}`,
+  new Date(key.createdAt).toISOString().slice(0, 16),
+  key.revokedAt === null ? 'active' : 'revoked',
+]
+
+const backendRow = (backend: BackendInfo): string[] => {
+  const state = backend.connected ? 'connected' : backend.revokedAt === null ? 'away' : 'revoked'
+  return [...keyRow(backend).slice(0, 4), state, backend.models.join(', ')]
+}
+
+/** Columns two spaces apart, as wide as their widest cell. */
+const table = (head: readonly string[], rows: readonly (readonly string[])[]): string => {
+  const lines = [head, ...rows]
+  const widths = head.map((_, column) =>
+    Math.max(...lines.map((line) => line[column]?.length ?? 0)),
+  )
+  return lines
+    .map((line) =>
+      line
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n')
+}

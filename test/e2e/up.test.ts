@@ -1,0 +1,316 @@
+/** The whole system, started as a user starts it, asked by the official client and by fetch. */
+import OpenAI from 'openai'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { eventually } from '../support/eventually.ts'
+import { RunningBurrow } from '../support/running-burrow.ts'
+import { SseReader } from '../support/sse-reader.ts'
+
+let burrow: RunningBurrow
+let client: OpenAI
+
+beforeAll(async () => {
+  burrow = await RunningBurrow.start(['--served-model-name', 'tigerbot'])
+  client = burrow.client()
+})
+afterAll(() => burrow.stop())
+
+const model = 'tigerbot'
+const user = (content: string) => ({ role: 'user' as const, content })
+
+/** The usage record that a request adds. */
+const recordOf = async (request: () => Promise<unknown>) => {
+  const before = burrow.usage().length
+  await request()
+  const added = await eventually(() => {
+    const rows = burrow.usage().slice(before)
+    return rows.length > 0 && rows
+  })
+  expect(added).toHaveLength(1)
+  return added[0]
+}
+
+describe('what the write-up asks', () => {
+  test('GET /v1/models lists the served name with its permission and no path', async () => {
+    const response = await fetch(`${burrow.url}/v1/models`, {
+      headers: { authorization: `Bearer ${burrow.key}` },
+    })
+    const text = await response.text()
+    expect(JSON.parse(text)).toEqual({
+      object: 'list',
+      data: [
+        {
+          id: 'tigerbot',
+          object: 'model',
+          created: expect.any(Number),
+          owned_by: expect.any(String),
+          root: 'tigerbot',
+          parent: null,
+          permission: [
+            {
+              id: expect.stringMatching(/^modelperm-/),
+              object: 'model_permission',
+              created: expect.any(Number),
+              allow_create_engine: false,
+              allow_sampling: true,
+              allow_logprobs: true,
+              allow_search_indices: false,
+              allow_view: true,
+              allow_fine_tuning: false,
+              organization: '*',
+              group: null,
+              is_blocking: false,
+            },
+          ],
+        },
+      ],
+    })
+    expect(text).not.toContain('bundled-model')
+    const ids = []
+    for await (const served of client.models.list()) ids.push(served.id)
+    expect(ids).toEqual(['tigerbot'])
+  })
+
+  test('a completion in the prompt format of TigerBot says who answers', async () => {
+    const completion = await client.completions.create({
+      model,
+      prompt: '\n\n### Instruction:\n你是谁？\n\n### Response:\n',
+      max_tokens: 1024,
+      temperature: 1,
+    })
+    expect(completion.object).toBe('text_completion')
+    expect(completion.choices[0]?.text).toContain('Burrow')
+    expect(completion.choices[0]?.finish_reason).toBe('stop')
+  })
+
+  test('3+5=? is answered, the usage told and recorded', async () => {
+    let usage: OpenAI.CompletionUsage | undefined
+    const record = await recordOf(async () => {
+      const chat = await client.chat.completions.create({ model, messages: [user('3+5=?')] })
+      expect(chat.choices).toMatchObject([
+        { index: 0, message: { role: 'assistant', content: '3+5=8' }, finish_reason: 'stop' },
+      ])
+      expect(chat.model).toBe('tigerbot')
+      usage = chat.usage
+    })
+    expect(usage?.total_tokens).toBe((usage?.prompt_tokens ?? 0) + (usage?.completion_tokens ?? 0))
+    expect(record).toEqual({
+      status: 200,
+      outcome: 'completed',
+      prompt_tokens: usage?.prompt_tokens,
+      completion_tokens: usage?.completion_tokens,
+      tokens_source: 'reported',
+      stream: 0,
+    })
+  })
+
+  test('a second turn goes on with the result', async () => {
+    const chat = await client.chat.completions.create({
+      model,
+      messages: [user('3+5=?'), { role: 'assistant', content: '3+5=8' }, user('再加上4')],
+    })
+    expect(chat.choices[0]?.message.content).toBe('8+4=12')
+  })
+})
+
+describe('streaming', () => {
+  test('comes token by token, with the usage at the end', async () => {
+    const stream = await client.chat.completions.create({
+      model,
+      messages: [user('count from 1 to 30')],
+      temperature: 0,
+      stream: true,
+      stream_options: { include_usage: true },
+    })
+    const pieces: string[] = []
+    let completionTokens = 0
+    let finishReason = null
+    for await (const chunk of stream) {
+      pieces.push(chunk.choices[0]?.delta.content ?? '')
+      finishReason = chunk.choices[0]?.finish_reason ?? finishReason
+      completionTokens = chunk.usage?.completion_tokens ?? completionTokens
+    }
+    const texts = pieces.filter((piece) => piece !== '')
+    expect(texts.join('')).toBe(Array.from({ length: 30 }, (_, i) => i + 1).join(' '))
+    // The end-of-sequence token is counted and has no text.
+    expect(texts.length).toBe(completionTokens - 1)
+    expect(finishReason).toBe('stop')
+  })
+
+  test('arrives while the model still computes', async () => {
+    const reader = new SseReader(await burrow.chatStream('count from 1 to 200'))
+    await reader.next()
+    await reader.next()
+    expect((await burrow.engine())?.running).toBe(1)
+    const events = await reader.rest()
+    expect(events.at(-1)).toBe('[DONE]')
+  })
+
+  test('never cuts a character', async () => {
+    const stream = await client.chat.completions.create({
+      model,
+      messages: [user('repeat: 🐯老虎 龘 é')],
+      stream: true,
+      temperature: 0,
+    })
+    const pieces: string[] = []
+    for await (const chunk of stream) pieces.push(chunk.choices[0]?.delta.content ?? '')
+    expect(pieces.length).toBeGreaterThan(3)
+    expect(pieces.join('').isWellFormed()).toBe(true)
+    expect(pieces.filter((piece) => piece.includes('\uFFFD') || !piece.isWellFormed())).toEqual([])
+  })
+
+  test('stops at a stop string without showing any of it', async () => {
+    const stream = await client.chat.completions.create({
+      model,
+      messages: [user('count from 1 to 30')],
+      stop: [' 12'],
+      temperature: 0,
+      stream: true,
+    })
+    let text = ''
+    for await (const chunk of stream) text += chunk.choices[0]?.delta.content ?? ''
+    expect(text).toBe('1 2 3 4 5 6 7 8 9 10 11')
+  })
+})
+
+describe('sampling', () => {
+  test('a seed repeats the text, whoever else is served', async () => {
+    const ask = (seed: number) =>
+      client.completions.create({
+        model,
+        prompt: '\n\n### Instruction:\n',
+        max_tokens: 40,
+        temperature: 1.5,
+        seed,
+      })
+    const alone = (await ask(7)).choices[0]?.text
+    const crowd = await Promise.all([1, 2, 7, 3, 7, 4].map(ask))
+    const texts = crowd.map(({ choices }) => choices[0]?.text)
+    expect([texts[2], texts[4]]).toEqual([alone, alone])
+    expect(new Set(texts).size).toBe(5)
+  })
+
+  test('max_tokens ends with length', async () => {
+    const chat = await client.chat.completions.create({
+      model,
+      messages: [user('count from 1 to 30')],
+      max_completion_tokens: 5,
+    })
+    expect(chat.choices[0]?.finish_reason).toBe('length')
+    expect(chat.usage?.completion_tokens).toBe(5)
+  })
+})
+
+describe('leaving early', () => {
+  test('stops the work within a second, and the record has what was decoded', async () => {
+    const before = await burrow.engine()
+    const record = await recordOf(async () => {
+      const controller = new AbortController()
+      const response = await burrow.chatStream('count from 1 to 400', { signal: controller.signal })
+      const reader = new SseReader(response)
+      for (let i = 0; i < 6; i++) await reader.next()
+      controller.abort()
+      await eventually(async () => (await burrow.engine())?.running === 0, 1_000)
+    })
+    const after = await burrow.engine()
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    expect(await burrow.engine()).toEqual(after)
+    const decoded = (after?.generatedTokens ?? 0) - (before?.generatedTokens ?? 0)
+    expect(record).toMatchObject({
+      outcome: 'cancelled',
+      completion_tokens: decoded,
+      tokens_source: 'reported',
+    })
+    expect(decoded).toBeGreaterThan(3)
+    expect(decoded).toBeLessThan(1_500)
+  })
+
+  test('before the first token stops the work too', async () => {
+    const record = await recordOf(async () => {
+      const controller = new AbortController()
+      const request = burrow.post(
+        '/v1/chat/completions',
+        { model, messages: [user('count from 1 to 400')], temperature: 0 },
+        { signal: controller.signal },
+      )
+      await eventually(async () => (await burrow.engine())?.running === 1)
+      controller.abort()
+      await expect(request).rejects.toThrow(/abort/i)
+      await eventually(async () => (await burrow.engine())?.running === 0, 1_000)
+    })
+    expect(record).toMatchObject({ status: 499, outcome: 'cancelled', tokens_source: 'reported' })
+  })
+})
+
+describe('two clients at once', () => {
+  test('are decoded together, each with its own text', async () => {
+    const readers = await Promise.all(
+      ['count from 1 to 150', 'count from 201 to 350'].map(
+        async (content) => new SseReader(await burrow.chatStream(content)),
+      ),
+    )
+    expect((await burrow.engine())?.running).toBe(2)
+    const answers = await Promise.all(readers.map((reader) => reader.rest()))
+    const texts = answers.map((events) =>
+      events
+        .filter((event) => event !== '[DONE]')
+        .map((event) => JSON.parse(event).choices[0].delta.content ?? '')
+        .join(''),
+    )
+    const count = (from: number) => Array.from({ length: 150 }, (_, i) => i + from).join(' ')
+    expect(texts).toEqual([count(1), count(201)])
+  })
+})
+
+describe('what is turned down', () => {
+  test.each(['brw_wrong', ''])('the key %j', async (key) => {
+    const before = burrow.usage().length
+    const request = new OpenAI({ baseURL: `${burrow.url}/v1`, apiKey: key || 'none', maxRetries: 0 })
+      .chat.completions.create({ model, messages: [user('hi')] })
+    await expect(request).rejects.toBeInstanceOf(OpenAI.AuthenticationError)
+    await expect(request).rejects.toMatchObject({ status: 401, code: 'invalid_api_key' })
+    expect(burrow.usage().length).toBe(before)
+  })
+
+  test('no key at all', async () => {
+    const response = await fetch(`${burrow.url}/v1/models`)
+    expect(response.status).toBe(401)
+    expect(await response.json()).toMatchObject({
+      error: { type: 'invalid_request_error', code: 'invalid_api_key' },
+    })
+  })
+
+  test('an unknown model', async () => {
+    const request = client.chat.completions.create({ model: 'gpt-9', messages: [user('hi')] })
+    await expect(request).rejects.toMatchObject({ status: 404, code: 'model_not_found' })
+  })
+
+  test('a prompt that is too long, with the numbers', async () => {
+    const request = client.chat.completions.create({
+      model,
+      messages: [user('1'.repeat(3_000))],
+    })
+    await expect(request).rejects.toMatchObject({
+      status: 400,
+      code: 'context_length_exceeded',
+      message: expect.stringContaining('2048'),
+    })
+  })
+
+  test.each(['/v1/files', '/v1/embeddings', '/health/backend', '/tunnel'])(
+    'the route %s, at the gateway',
+    async (path) => {
+      const response = await fetch(`${burrow.url}${path}`, {
+        headers: { authorization: `Bearer ${burrow.key}` },
+      })
+      expect(response.status).toBe(404)
+      expect(await response.json()).toMatchObject({ error: { type: 'invalid_request_error' } })
+    },
+  )
+})
+
+test('nothing that was printed holds a prompt, and the key stands there once', () => {
+  const printed = burrow.process.output
+  expect(printed.split(burrow.key).length - 1).toBeLessThanOrEqual(2)
+  expect(printed).not.toContain('count from')
+})
