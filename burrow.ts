@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs, type ParseArgsOptionsConfig } from 'node:util'
 import { parseBackendConfig, parseModelConfig } from './backend/config.ts'
 import { startBackend } from './backend/main.ts'
-import { parseGatewayConfig, type GatewayConfig } from './gateway/config.ts'
+import { parseGatewayConfig } from './gateway/config.ts'
 import { adminCommands, runAdminCommand } from './gateway/control/commands.ts'
 import { openAdmin } from './gateway/control/open-admin.ts'
 import { drainMessage, LocalBackend, readyMessage } from './gateway/local-backend.ts'
@@ -78,7 +78,7 @@ const up = async (flags: Flags): Promise<void> => {
   const gatewayConfig = parseGatewayConfig(flags, process.env)
   const model = parseModelConfig(backendOptions(flags), process.env)
   const gateway = await startGateway(gatewayConfig, { log })
-  const token = await gateway.rotateBackendToken('local')
+  const { token } = await gateway.admin.rotateBackendToken('local')
   const backend = new LocalBackend({
     command: [
       ...([
@@ -86,7 +86,7 @@ const up = async (flags: Flags): Promise<void> => {
         fileURLToPath(new URL('./burrow.js', import.meta.url)),
         'backend',
       ] as const),
-      ...['--gateway', gateway.tunnelUrl, '--home', model.home],
+      ...['--gateway', tunnelUrl(gateway), '--home', model.home],
       ...['--model', model.modelFolder, '--served-model-name', model.servedModelName],
     ],
     env: { BURROW_TOKEN: token.reveal() },
@@ -101,12 +101,13 @@ const up = async (flags: Flags): Promise<void> => {
   } finally {
     await gateway.drain()
     await backend.close()
-    await gateway.close()
   }
 }
 
+const tunnelUrl = (gateway: Gateway): string => `${gateway.url.replace(/^http/, 'ws')}/tunnel`
+
 const announce = async (gateway: Gateway, model: string): Promise<void> => {
-  const key = await gateway.ensureFirstKey()
+  const key = await gateway.admin.ensureFirstKey()
   const lines = [`\nBurrow is up: ${gateway.url}/v1 serves ${model}`]
   if (key !== null) lines.push(`\nYour API key, shown only now:\n\n  ${key.reveal()}`)
   lines.push(
@@ -122,12 +123,10 @@ const announce = async (gateway: Gateway, model: string): Promise<void> => {
 
 const runGateway = async (flags: Flags): Promise<void> => {
   const stop = stopSignal()
-  const config: GatewayConfig = parseGatewayConfig(flags, process.env)
-  const gateway = await startGateway(config, { log })
-  process.stdout.write(`Burrow's gateway is up: ${gateway.url}, tunnel ${gateway.tunnelUrl}\n`)
+  const gateway = await startGateway(parseGatewayConfig(flags, process.env), { log })
+  process.stdout.write(`Burrow's gateway is up: ${gateway.url}, tunnel ${tunnelUrl(gateway)}\n`)
   await stop
   await gateway.drain()
-  await gateway.close()
 }
 
 /** Under `burrow up` (an IPC channel to the parent) the parent says when to stop. */

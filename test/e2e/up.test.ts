@@ -265,8 +265,11 @@ describe('two clients at once', () => {
 describe('what is turned down', () => {
   test.each(['brw_wrong', ''])('the key %j', async (key) => {
     const before = burrow.usage().length
-    const request = new OpenAI({ baseURL: `${burrow.url}/v1`, apiKey: key || 'none', maxRetries: 0 })
-      .chat.completions.create({ model, messages: [user('hi')] })
+    const request = new OpenAI({
+      baseURL: `${burrow.url}/v1`,
+      apiKey: key || 'none',
+      maxRetries: 0,
+    }).chat.completions.create({ model, messages: [user('hi')] })
     await expect(request).rejects.toBeInstanceOf(OpenAI.AuthenticationError)
     await expect(request).rejects.toMatchObject({ status: 401, code: 'invalid_api_key' })
     expect(burrow.usage().length).toBe(before)

@@ -1,6 +1,7 @@
 /** Burrow as a user starts it: `node burrow.js …` in a process of its own. */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
 const burrowJs = fileURLToPath(new URL('../../burrow.js', import.meta.url))
@@ -88,3 +89,14 @@ export const runBurrow = async (
   const [code] = await once(child, 'close')
   return { code, stdout, stderr }
 }
+
+/** Runs a command with `--json` and parses what it prints. */
+export const runJson = async (args: readonly string[]) => {
+  const { code, stdout, stderr } = await runBurrow([...args, '--json'])
+  if (code !== 0) throw new Error(`burrow ${args.join(' ')} ended with ${code}: ${stderr}`)
+  return JSON.parse(stdout)
+}
+
+/** Processes that `pid` started and that still run (Linux). */
+export const childPids = (pid: number): number[] =>
+  readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number)
