@@ -1,6 +1,7 @@
 /** Starts a backend: model → engine → app → tunnel. */
+import { createHash } from 'node:crypto'
 import { availableParallelism } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import type { Log } from '../shared/log.ts'
 import { createBackendApp } from './app.ts'
 import type { BackendConfig } from './config.ts'
@@ -56,16 +57,17 @@ export const startBackend = async (config: BackendConfig, log: Log): Promise<Bac
   }
 }
 
+/** One folder for each model folder, whatever names they share. */
+const conversionName = (modelFolder: string): string =>
+  `${basename(modelFolder)}-${createHash('sha256').update(modelFolder).digest('hex').slice(0, 12)}`
+
 const loadModel = async ({ modelFolder, servedModelName, home }: BackendConfig, log: Log) => {
   log.info('reading the model', { model: servedModelName })
   const tokenizer = Tokenizer.load(modelFolder)
   const chatTemplate = ChatTemplate.load(modelFolder)
   const { endOfSequenceTokens, samplingDefaults } = readGenerationConfig(modelFolder)
-  const { folder: graphFolder, manifest } = await convertModel(
-    modelFolder,
-    join(home, 'models'),
-    log,
-  )
+  const graphFolder = join(home, 'models', conversionName(modelFolder))
+  const manifest = await convertModel(modelFolder, graphFolder, { log })
   log.info('loading the model into the engine', { model: servedModelName })
   const { vocabSize, maxPositions } = manifest
   const engine = await OnnxEngine.start({

@@ -25,6 +25,7 @@ export class OnnxEngine implements Engine {
   readonly #worker: Worker
   readonly #maxNumRequests: number
   readonly #streams = new Map<string, GenerationStream>()
+  readonly #ready = Promise.withResolvers<void>()
   #stats: EngineStats = { running: 0, waiting: 0, generatedTokens: 0, prefilledTokens: 0 }
   #state: 'running' | 'closing' | 'ended' = 'running'
 
@@ -41,13 +42,10 @@ export class OnnxEngine implements Engine {
   /** Loads the model in a thread of its own. @throws what the thread threw while loading */
   static async start({ maxNumRequests, ...data }: OnnxEngineOptions): Promise<OnnxEngine> {
     const worker = new Worker(new URL('./thread.ts', import.meta.url), { workerData: data })
-    await new Promise<void>((resolve, reject) => {
-      worker.once('message', () => resolve())
-      worker.once('error', reject)
-      worker.once('exit', () => reject(new Error('the engine thread ended while loading')))
-    })
-    worker.removeAllListeners()
-    return new OnnxEngine(worker, maxNumRequests)
+    const engine = new OnnxEngine(worker, maxNumRequests)
+    const failure = await Promise.race([engine.#ready.promise, engine.died])
+    if (failure) throw failure
+    return engine
   }
 
   add(request: GenerationRequest): GenerationStream {
@@ -88,7 +86,7 @@ export class OnnxEngine implements Engine {
   }
 
   #receive(message: FromEngine): void {
-    if (message.type !== 'events') return
+    if (message.type === 'ready') return this.#ready.resolve()
     this.#stats = message.stats
     for (const event of message.events) {
       this.#streams.get(event.id)?.push(event)

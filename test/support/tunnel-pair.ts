@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { dial, type DialOptions, type Tunnel } from '../../backend/tunnel/dial.ts'
-import { TunnelAcceptor } from '../../gateway/tunnel/accept.ts'
+import { TunnelAcceptor, type TunnelAcceptorOptions } from '../../gateway/tunnel/accept.ts'
 import { BackendRegistry } from '../../gateway/tunnel/registry.ts'
 import { lineLog, type Log } from '../../shared/log.ts'
 import type { OpenRequest } from '../../shared/tunnel/exchange.ts'
@@ -38,9 +38,8 @@ export type TestGateway = {
 /** Accepts `token-NAME` as the token of backend NAME. */
 export const startGateway = async (
   timing: Timing = defaultTiming,
-  {
-    authenticate,
-  }: Partial<Pick<ConstructorParameters<typeof TunnelAcceptor>[0], 'authenticate'>> = {},
+  { authenticate }: Partial<Pick<TunnelAcceptorOptions, 'authenticate'>> = {},
+  atPort = 0,
 ): Promise<TestGateway> => {
   const log = memoryLog()
   const registry = new BackendRegistry({ log, timing })
@@ -59,7 +58,7 @@ export const startGateway = async (
   server.on('upgrade', (request, socket, head) => {
     if (!acceptor.handleUpgrade(request, socket, head)) socket.end('HTTP/1.1 404 Not Found\r\n\r\n')
   })
-  server.listen(0, '127.0.0.1')
+  server.listen(atPort, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
   return {

@@ -197,12 +197,8 @@ describe('completions', () => {
   ])('refuses %j with %i', async (given, status, code, param) => {
     const { app } = appWith(say('x'))
     const response = await app.request(post('/v1/completions', { model: 'tiger', ...given }))
-    const { error } = await response.json()
-    expect({ status: response.status, code: error.code, param: error.param }).toEqual({
-      status,
-      code,
-      param,
-    })
+    expect(response.status).toBe(status)
+    expect(await response.json()).toMatchObject({ error: { code, param } })
   })
 
   test('a body that is no JSON is refused with the reason', async () => {
@@ -211,14 +207,17 @@ describe('completions', () => {
       new Request('http://backend/v1/completions', { method: 'POST', body: '{' }),
     )
     expect(response.status).toBe(400)
-    expect((await response.json()).error.message).toContain('no valid JSON')
+    expect(await response.text()).toContain('no valid JSON')
   })
 })
 
 test('the model list has the served name where a path could leak', async () => {
   const { app } = appWith(say('x'))
-  const body = await (await app.request('/v1/models')).json()
-  expect(body.data[0]).toMatchObject({ id: 'tiger', root: 'tiger', parent: null })
+  const list = await app.request('/v1/models')
+  expect(await list.json()).toMatchObject({
+    object: 'list',
+    data: [{ id: 'tiger', root: 'tiger', parent: null }],
+  })
   expect((await app.request('/v1/models/tiger')).status).toBe(200)
   expect((await app.request('/v1/models/other')).status).toBe(404)
 })

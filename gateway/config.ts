@@ -1,0 +1,55 @@
+/** The gateway's settings, from flags and environment. */
+import { resolve } from 'node:path'
+import { controlSocketProblem } from './control/socket-path.ts'
+
+export type GatewayConfig = {
+  readonly host: string
+  /** 0 takes any free port. */
+  readonly port: number
+  /** The data directory, absolute: database, pepper, control socket. */
+  readonly home: string
+}
+
+export type ConfigValues = Readonly<Record<string, string | undefined>>
+
+/** Everything that is wrong with the settings, a line each. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError'
+  readonly problems: readonly string[]
+
+  constructor(problems: readonly string[]) {
+    super(problems.join('\n'))
+    this.problems = problems
+  }
+}
+
+/**
+ * Reads the settings: a flag (`host`, `port`, `home`), else its variable (`BURROW_HOST`, …), else
+ * the default. @throws ConfigError with all problems together
+ */
+export const parseGatewayConfig = (flags: ConfigValues, env: ConfigValues): GatewayConfig => {
+  const problems: string[] = []
+  const setting = (name: string, fallback: string): { value: string; source: string } => {
+    const variable = `BURROW_${name.toUpperCase()}`
+    const flag = flags[name]
+    if (flag !== undefined) return { value: flag, source: `--${name}` }
+    // An empty variable is the shell's way to say unset.
+    return { value: env[variable] || fallback, source: variable }
+  }
+
+  const host = setting('host', '127.0.0.1')
+  if (!/^[\w.:-]+$/.test(host.value)) {
+    problems.push(`${host.source} must be an address such as 127.0.0.1, not "${host.value}"`)
+  }
+  const port = setting('port', '8080')
+  if (!/^\d{1,5}$/.test(port.value) || Number(port.value) > 65535) {
+    problems.push(`${port.source} must be a number from 0 to 65535, not "${port.value}"`)
+  }
+  const home = setting('home', '.burrow')
+  if (home.value === '') problems.push(`${home.source} must name a directory`)
+  const socketProblem = controlSocketProblem(resolve(home.value))
+  if (socketProblem) problems.push(`${home.source}: ${socketProblem}`)
+
+  if (problems.length > 0) throw new ConfigError(problems)
+  return { host: host.value, port: Number(port.value), home: resolve(home.value) }
+}

@@ -1,0 +1,117 @@
+/** Administration of a gateway that runs in another process, over its control socket. */
+import { request } from 'node:http'
+import { text } from 'node:stream/consumers'
+import { ApiError } from '../../shared/errors.ts'
+import { Credential, type CredentialKind } from '../auth/credential.ts'
+import type { Admin, ApiKeyInfo, BackendInfo, CreatedApiKey, EnrolledBackend } from './admin.ts'
+
+/** Longer than the gateway waits for its backends' health. */
+const timeoutMs = 10_000
+
+export class SocketAdmin implements Admin {
+  readonly #socketPath: string
+
+  constructor(socketPath: string) {
+    this.#socketPath = socketPath
+  }
+
+  async createKey(name: string): Promise<CreatedApiKey> {
+    const answer = fields(await this.#call('POST', '/keys', { name }))
+    return {
+      key: parseKey(answer['key']),
+      secret: parseCredential('apiKey', answer['secret']),
+    }
+  }
+
+  async listKeys(): Promise<readonly ApiKeyInfo[]> {
+    return parseList(await this.#call('GET', '/keys'), parseKey)
+  }
+
+  async revokeKey(id: string): Promise<ApiKeyInfo> {
+    return parseKey(await this.#call('DELETE', `/keys/${encodeURIComponent(id)}`))
+  }
+
+  async enrollBackend(name: string): Promise<EnrolledBackend> {
+    const answer = fields(await this.#call('POST', '/backends', { name }))
+    return {
+      backend: parseBackend(answer['backend']),
+      token: parseCredential('backendToken', answer['token']),
+    }
+  }
+
+  async listBackends(): Promise<readonly BackendInfo[]> {
+    return parseList(await this.#call('GET', '/backends'), parseBackend)
+  }
+
+  async revokeBackend(id: string): Promise<BackendInfo> {
+    return parseBackend(await this.#call('DELETE', `/backends/${encodeURIComponent(id)}`))
+  }
+
+  close(): void {}
+
+  /** One request. Fails with the gateway's own message. */
+  async #call(method: string, path: string, body?: unknown): Promise<unknown> {
+    const { status, value } = await this.#send(method, path, body)
+    if (status < 300) return value
+    const message = fields(fields(value)['error'])['message']
+    throw new ApiError(status, String(message))
+  }
+
+  #send(method: string, path: string, body: unknown): Promise<{ status: number; value: unknown }> {
+    const { promise, resolve, reject } = Promise.withResolvers<{ status: number; value: unknown }>()
+    const signal = AbortSignal.timeout(timeoutMs)
+    const outgoing = request(
+      { socketPath: this.#socketPath, method, path, agent: false, signal },
+      (incoming) => {
+        text(incoming)
+          .then((answer): unknown => JSON.parse(answer))
+          .then((value) => resolve({ status: incoming.statusCode ?? 500, value }))
+          .catch(reject)
+      },
+    )
+    outgoing.on('error', (cause) =>
+      reject(new Error('the running gateway does not answer on its control socket', { cause })),
+    )
+    outgoing.end(body === undefined ? undefined : JSON.stringify(body))
+    return promise
+  }
+}
+
+type Fields = Readonly<Record<string, unknown>>
+
+const isFields = (value: unknown): value is Fields => typeof value === 'object' && value !== null
+
+const fields = (value: unknown): Fields => {
+  if (isFields(value)) return value
+  throw new Error('the running gateway gave an answer of another version: restart it')
+}
+
+const parseList = <T>(value: unknown, parse: (item: unknown) => T): T[] =>
+  Object.values(fields(value)).map(parse)
+
+const parseKey = (value: unknown): ApiKeyInfo => {
+  const { id, name, hint, createdAt, revokedAt } = fields(value)
+  return {
+    id: String(id),
+    name: String(name),
+    hint: String(hint),
+    createdAt: Number(createdAt),
+    revokedAt: revokedAt === null ? null : Number(revokedAt),
+  }
+}
+
+const parseBackend = (value: unknown): BackendInfo => {
+  const { connected, models, health } = fields(value)
+  return {
+    ...parseKey(value),
+    connected: connected === true,
+    models: parseList(models, String),
+    health,
+  }
+}
+
+const parseCredential = (kind: CredentialKind, value: unknown): Credential => {
+  const credential = Credential.parse(kind, String(value))
+  if (!credential) throw new Error('the running gateway gave no valid credential: restart it')
+  return credential
+}

@@ -1,0 +1,149 @@
+/**
+ * One connection, the same on both ends: decodes what comes, orders what leaves, answers PING, and
+ * closes once. What the frames mean is the session's affair.
+ */
+import type { Log } from '../log.ts'
+import { closeCodes, TunnelError } from './error.ts'
+import { decodeMessage, type Frame } from './frame.ts'
+import { Heartbeat } from './heartbeat.ts'
+import { defaultTiming, type Timing } from './limits.ts'
+import { Outbox } from './outbox.ts'
+import type { Transport } from './transport.ts'
+
+/** How a connection ended. */
+export type Closed = {
+  readonly code: number
+  readonly reason: string
+  /** Which side closed it; `peer` also where the network did. */
+  readonly by: 'us' | 'peer'
+}
+
+export type LinkOptions = {
+  readonly log: Log
+  readonly timing?: Timing
+  /** Monotonic clock, ms. */
+  readonly now?: () => number
+  readonly random?: () => number
+}
+
+/** What a session does with its link's news. */
+export interface LinkEvents {
+  /** Any frame but PING and PONG. @throws TunnelError when the peer broke the protocol */
+  frame(frame: Frame): void
+  hasStreams(): boolean
+  /** Called once. */
+  closed(closed: Closed): void
+}
+
+const lateHandshake = 'the handshake took too long'
+
+export class Link {
+  readonly outbox: Outbox
+  readonly timing: Timing
+  readonly log: Log
+  readonly #transport: Transport
+  readonly #events: LinkEvents
+  readonly #heartbeat: Heartbeat
+  readonly #handshakeTimer: ReturnType<typeof setTimeout>
+  #numPings = 0
+  #isClosed = false
+
+  /** `pings`: this side sends PING (the backend does). */
+  constructor(transport: Transport, events: LinkEvents, pings: boolean, options: LinkOptions) {
+    const { timing = defaultTiming, now = () => performance.now(), random = Math.random } = options
+    this.timing = timing
+    this.log = options.log
+    this.#transport = transport
+    this.#events = events
+    this.outbox = new Outbox(
+      transport,
+      (code, reason) => this.close(code, reason),
+      () => this.#heartbeat.progressed(),
+    )
+    this.#heartbeat = new Heartbeat({
+      timing,
+      now,
+      random,
+      hasStreams: () => events.hasStreams(),
+      bufferedBytes: () => transport.bufferedBytes,
+      ...(pings && { ping: () => this.#ping() }),
+      dead: (cause, reason) =>
+        this.close(cause === 'silent' ? closeCodes.TIMEOUT : closeCodes.STALLED, reason),
+    })
+    this.#handshakeTimer = setTimeout(
+      () => this.close(closeCodes.TIMEOUT, lateHandshake),
+      timing.handshakeMs,
+    )
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed
+  }
+
+  /** HELLO and WELCOME have been exchanged, as far as this side is concerned. */
+  handshakeDone(): void {
+    clearTimeout(this.#handshakeTimer)
+  }
+
+  /** One message from the transport. */
+  receive(message: Uint8Array): void {
+    if (this.#isClosed) return
+    this.#heartbeat.received()
+    try {
+      for (const frame of decodeMessage(message)) {
+        // A frame may have closed the link.
+        if (!this.#isClosed) this.#dispatch(frame)
+      }
+    } catch (error) {
+      this.#fail(error)
+    }
+  }
+
+  /** Tells the peer why, and ends. Idempotent. */
+  close(code: number, reason: string): void {
+    if (this.#isClosed) return
+    this.outbox.flush()
+    this.#end({ code, reason, by: 'us' })
+    this.#transport.close(code, reason)
+  }
+
+  /** The transport is gone. */
+  transportClosed(code: number, reason: string): void {
+    this.#end({ code, reason, by: 'peer' })
+  }
+
+  #dispatch(frame: Frame): void {
+    if (frame.name === 'PING') {
+      // The view is of the message: it must survive until it is sent.
+      this.outbox.control({ name: 'PONG', streamId: 0, payload: frame.payload.slice() })
+    } else if (frame.name !== 'PONG') {
+      this.#events.frame(frame)
+    }
+  }
+
+  #ping(): void {
+    const payload = new Uint8Array(8)
+    new DataView(payload.buffer).setUint32(4, ++this.#numPings)
+    this.outbox.control({ name: 'PING', streamId: 0, payload })
+  }
+
+  #fail(error: unknown): void {
+    if (error instanceof TunnelError) {
+      const code = error.code === 'FLOW_CONTROL' ? 'FLOW_CONTROL' : 'PROTOCOL_ERROR'
+      this.log.warn('tunnel peer broke the protocol', { reason: error.message })
+      this.close(closeCodes[code], error.message)
+    } else {
+      this.log.error('tunnel session failed', { error: String(error) })
+      this.close(closeCodes.INTERNAL_ERROR, 'internal error')
+    }
+  }
+
+  #end(closed: Closed): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    clearTimeout(this.#handshakeTimer)
+    this.#heartbeat.close()
+    this.outbox.close()
+    this.#events.closed(closed)
+  }
+}

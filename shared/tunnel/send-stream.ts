@@ -1,0 +1,109 @@
+/**
+ * The sending half of a flow-controlled stream: at most one chunk waits here, and leaves as DATA
+ * frames as far as the peer's credit reaches. SPEC.md, "Windows".
+ */
+import { TunnelError } from './error.ts'
+import type { Frame } from './frame.ts'
+import { limits } from './limits.ts'
+
+type Waiting = {
+  readonly chunk: Uint8Array
+  readonly taken: () => void
+  readonly failed: (error: TunnelError) => void
+}
+
+export type SendStreamOptions = {
+  readonly streamId: number
+  /** Initial credit, bytes. */
+  readonly windowBytes: number
+  /** Called whenever `take()` may have become able to give a frame. */
+  readonly ready: () => void
+  /** Called when END has been taken: the last frame of this half. */
+  readonly ended?: () => void
+}
+
+export class SendStream {
+  readonly #options: SendStreamOptions
+  #credit: number
+  #waiting: Waiting | undefined
+  #sentBytes = 0 // of the waiting chunk
+  #end: Uint8Array | undefined // END's payload, once asked for
+  #closed: TunnelError | undefined
+
+  constructor(options: SendStreamOptions) {
+    this.#options = options
+    this.#credit = options.windowBytes
+  }
+
+  /**
+   * Hands over one chunk, which must not be changed afterwards; resolves when all of it has been
+   * taken. One at a time: the next write follows the last one's promise.
+   * @throws TunnelError when the stream was closed before the chunk was taken
+   */
+  write(chunk: Uint8Array): Promise<void> {
+    if (this.#closed) return Promise.reject(this.#closed)
+    if (this.#waiting || this.#end) throw new Error('a chunk is still waiting, or the end was sent')
+    if (chunk.byteLength === 0) return Promise.resolve()
+    return new Promise((taken, failed) => {
+      this.#waiting = { chunk, taken, failed }
+      this.#sentBytes = 0
+      this.#options.ready()
+    })
+  }
+
+  /** Ends the stream after what was written. */
+  end(payload: Uint8Array): void {
+    if (this.#closed || this.#end) return
+    this.#end = payload
+    this.#options.ready()
+  }
+
+  /** Drops what waits (its write rejects) and takes no more. */
+  abort(error: TunnelError): void {
+    if (this.#closed) return
+    this.#closed = error
+    this.#end = undefined
+    this.#waiting?.failed(error)
+    this.#waiting = undefined
+  }
+
+  /** The END of a stream that was aborted: it says why the body is not whole. */
+  endAborted(payload: Uint8Array): void {
+    this.#end = payload
+    this.#options.ready()
+  }
+
+  /** The peer's WINDOW. @throws TunnelError FLOW_CONTROL when the credit leaves its range */
+  grant(delta: number): void {
+    this.#credit += delta
+    if (this.#credit > limits.maxCreditBytes) {
+      throw new TunnelError('FLOW_CONTROL', `credit of ${this.#credit} bytes on one stream`)
+    }
+    this.#options.ready()
+  }
+
+  /** The next frame, or undefined when there is nothing to send or no credit for it. */
+  take(): Frame | undefined {
+    const { streamId, ended } = this.#options
+    const waiting = this.#waiting
+    if (waiting) {
+      const left = waiting.chunk.byteLength - this.#sentBytes
+      const length = Math.min(left, this.#credit, limits.dataBytes)
+      if (length === 0) return undefined
+      const payload = waiting.chunk.subarray(this.#sentBytes, this.#sentBytes + length)
+      this.#credit -= length
+      this.#sentBytes += length
+      if (length === left) {
+        this.#waiting = undefined
+        waiting.taken()
+      }
+      return { name: 'DATA', streamId, payload }
+    }
+    if (!this.#end) return undefined
+    const frame: Frame = { name: 'END', streamId, payload: this.#end }
+    this.#end = undefined
+    this.#closed ??= new TunnelError('CANCEL', 'the stream has ended')
+    ended?.()
+    return frame
+  }
+}

@@ -1,0 +1,14 @@
+/** What a session needs from the thing below it: ordered, reliable binary messages. */
+
+export interface Transport {
+  /**
+   * Sends one message; `sent` is called once, after `send` returned, when the message has left the
+   * transport's own buffer (or never, if the transport closes first). Never throws: a transport that
+   * is closed drops the message.
+   */
+  send(message: Uint8Array, sent: () => void): void
+  /** Bytes handed over and not yet passed on; 0 where the runtime cannot say. */
+  readonly bufferedBytes: number
+  /** Closes for good, also when the peer no longer answers. Idempotent. */
+  close(code: number, reason: string): void
+}

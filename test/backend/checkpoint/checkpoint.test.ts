@@ -1,0 +1,72 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { Checkpoint, weightFiles } from '../../../backend/checkpoint/checkpoint.ts'
+import { ModelFolderError } from '../../../backend/model-folder-error.ts'
+import { tempFolder } from '../../support/temp-folder.ts'
+import { writeFloat32Tensors } from './write-safetensors.ts'
+
+const tensor = (...values: number[]) => ({
+  shape: [values.length],
+  values: Float32Array.from(values),
+})
+
+const writeIndex = (folder: string, index: unknown): void =>
+  writeFileSync(join(folder, 'model.safetensors.index.json'), JSON.stringify(index))
+
+const read = async (checkpoint: Checkpoint, name: string): Promise<number[]> => {
+  const values: number[] = []
+  for await (const piece of checkpoint.readFloat32(name)) values.push(...piece)
+  return values
+}
+
+test('tensors come from all files that the index lists', async () => {
+  const folder = tempFolder()
+  writeFloat32Tensors(join(folder, 'b.safetensors'), { x: tensor(1, 2) })
+  writeFloat32Tensors(join(folder, 'a.safetensors'), { y: tensor(3), z: tensor(4) })
+  writeIndex(folder, { weight_map: { x: 'b.safetensors', y: 'a.safetensors', z: 'a.safetensors' } })
+  const checkpoint = await Checkpoint.open(folder)
+  const values = [await read(checkpoint, 'x'), await read(checkpoint, 'y')]
+  const files = await weightFiles(folder)
+  await checkpoint.close()
+  await checkpoint.close()
+  expect([values, files]).toEqual([
+    [[1, 2], [3]],
+    ['a.safetensors', 'b.safetensors'],
+  ])
+})
+
+test('a single file needs no index', async () => {
+  const folder = tempFolder()
+  writeFloat32Tensors(join(folder, 'model.safetensors'), { x: tensor(5) })
+  const checkpoint = await Checkpoint.open(folder)
+  expect(await read(checkpoint, 'x')).toEqual([5])
+  checkpoint.requireTensor('x', [1])
+  expect(() => checkpoint.requireTensor('x', [1, 1])).toThrow(
+    'tensor x is [1], but by config.json it must be [1, 1]',
+  )
+  expect(() => checkpoint.requireTensor('y', [1])).toThrow('its weights have no tensor y')
+  await checkpoint.close()
+})
+
+test('a folder without safetensors says which files it should hold', async () => {
+  await expect(Checkpoint.open(tempFolder())).rejects.toThrow(
+    'it holds neither model.safetensors nor model.safetensors.index.json; weights in another format',
+  )
+})
+
+test.each([
+  [{}, 'weight_map is missing or empty'],
+  [{ weight_map: {} }, 'weight_map is missing or empty'],
+  [{ weight_map: 'a.safetensors' }, 'weight_map must be an object'],
+  [{ weight_map: { x: 5 } }, '5 is no .safetensors file of this folder'],
+  [{ weight_map: { x: '../a.safetensors' } }, '"../a.safetensors" is no .safetensors file'],
+  [{ weight_map: { x: '/etc/a.safetensors' } }, '"/etc/a.safetensors" is no .safetensors file'],
+  [{ weight_map: { x: 'pytorch_model.bin' } }, '"pytorch_model.bin" is no .safetensors file'],
+  [{ weight_map: { x: 'missing.safetensors' } }, 'missing.safetensors: ENOENT'],
+])('the index %j is refused', async (index, message) => {
+  const folder = tempFolder()
+  writeIndex(folder, index)
+  await expect(Checkpoint.open(folder)).rejects.toThrow(ModelFolderError)
+  await expect(Checkpoint.open(folder)).rejects.toThrow(message)
+})
