@@ -1,15 +1,11 @@
-/** The command line: reads flags and wires the two sides. */
+/** The command line: reads flags and wires the two sides, each loaded only where it is needed. */
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs, type ParseArgsOptionsConfig } from 'node:util'
-import { parseBackendConfig, parseModelConfig } from './backend/config.ts'
-import { startBackend } from './backend/main.ts'
-import { parseGatewayConfig } from './gateway/config.ts'
 import { adminCommands, runAdminCommand } from './gateway/control/commands.ts'
-import { openAdmin } from './gateway/control/open-admin.ts'
-import { drainMessage, LocalBackend, readyMessage } from './gateway/local-backend.ts'
-import { startGateway, type Gateway } from './gateway/node.ts'
+import { drainMessage, LocalBackend, type FromLocalBackend } from './gateway/local-backend.ts'
+import type { Gateway } from './gateway/node.ts'
 import { lineLog } from './shared/log.ts'
 
 const usage = `Usage: burrow <command> [flags]
@@ -37,6 +33,8 @@ const modelFlags = { home: flag, model: flag, 'served-model-name': flag }
 const gatewayFlags = { host: flag, port: flag, home: flag }
 const backendFlags = { ...modelFlags, gateway: flag, token: flag, 'token-file': flag }
 const adminFlags = { home: flag, name: flag, json: { type: 'boolean' } } as const
+
+const burrowJs = fileURLToPath(new URL('./burrow.js', import.meta.url))
 
 const log = lineLog((line) => process.stderr.write(`${line}\n`))
 
@@ -74,21 +72,22 @@ const parseFlags = (args: readonly string[], options: ParseArgsOptionsConfig): F
 
 /** Gateway and backend child, joined by the tunnel over a real socket. */
 const up = async (flags: Flags): Promise<void> => {
+  const { parseModelConfig } = await import('./backend/config.ts')
+  const { parseGatewayConfig } = await import('./gateway/config.ts')
+  const { startGateway } = await import('./gateway/node.ts')
   const stop = stopSignal()
   const gatewayConfig = parseGatewayConfig(flags, process.env)
   const model = parseModelConfig(backendOptions(flags), process.env)
   const gateway = await startGateway(gatewayConfig, { log })
   const { token } = await gateway.admin.rotateBackendToken('local')
   const backend = new LocalBackend({
-    command: [
-      ...([
-        process.execPath,
-        fileURLToPath(new URL('./burrow.js', import.meta.url)),
-        'backend',
-      ] as const),
-      ...['--gateway', tunnelUrl(gateway), '--home', model.home],
-      ...['--model', model.modelFolder, '--served-model-name', model.servedModelName],
-    ],
+    command: [process.execPath, burrowJs, 'backend'],
+    flags: {
+      gateway: tunnelUrl(gateway),
+      home: model.home,
+      model: model.modelFolder,
+      'served-model-name': model.servedModelName,
+    },
     env: { BURROW_TOKEN: token.reveal() },
     log,
   })
@@ -122,6 +121,8 @@ const announce = async (gateway: Gateway, model: string): Promise<void> => {
 }
 
 const runGateway = async (flags: Flags): Promise<void> => {
+  const { parseGatewayConfig } = await import('./gateway/config.ts')
+  const { startGateway } = await import('./gateway/node.ts')
   const stop = stopSignal()
   const gateway = await startGateway(parseGatewayConfig(flags, process.env), { log })
   process.stdout.write(`Burrow's gateway is up: ${gateway.url}, tunnel ${tunnelUrl(gateway)}\n`)
@@ -129,16 +130,20 @@ const runGateway = async (flags: Flags): Promise<void> => {
   await gateway.drain()
 }
 
-/** Under `burrow up` (an IPC channel to the parent) the parent says when to stop. */
+/** Under `burrow up` there is an IPC channel to the parent, which says when to stop. */
 const runBackend = async (flags: Flags): Promise<void> => {
+  const { parseBackendConfig } = await import('./backend/config.ts')
+  const { startBackend } = await import('./backend/main.ts')
   const stop = process.connected ? parentStop() : stopSignal()
   const backend = await startBackend(parseBackendConfig(backendOptions(flags), process.env), log)
-  const failed = backend.ended.then((reason) => reason)
-  void backend.connected.then(() => process.send?.(readyMessage)).catch(() => {})
-  const reason = await Promise.race([stop.then(() => null), failed])
+  void backend.connected.then(() => tellParent({ type: 'ready' })).catch(() => {})
+  const failure = await Promise.race([stop, backend.ended])
   await backend.close()
-  if (process.connected) process.disconnect()
-  if (reason !== null) throw reason
+  if (failure) throw failure
+}
+
+const tellParent = (message: FromLocalBackend): void => {
+  if (process.connected) process.send?.(message)
 }
 
 const administer = async (noun: keyof typeof adminCommands, args: readonly string[]) => {
@@ -152,6 +157,7 @@ const administer = async (noun: keyof typeof adminCommands, args: readonly strin
   if (!known.includes(verb) || more.length > 0) {
     throw new Error(`burrow ${noun} takes ${known.join(', ')}: see burrow --help`)
   }
+  const { openAdmin } = await import('./gateway/control/open-admin.ts')
   const admin = await openAdmin(resolve(values.home ?? process.env.BURROW_HOME ?? '.burrow'))
   try {
     const command = { noun, verb, id, name: values.name, json: values.json ?? false }
@@ -202,6 +208,11 @@ const version = (): string => {
 try {
   await main(process.argv.slice(2))
 } catch (error) {
-  process.stderr.write(`burrow: ${error instanceof Error ? error.message : String(error)}\n`)
+  const reason = error instanceof Error ? error.message : String(error)
+  // A parent says it in its own words; without one it goes to the terminal.
+  if (process.connected) tellParent({ type: 'failed', reason })
+  else process.stderr.write(`burrow: ${reason}\n`)
   process.exitCode = 1
+} finally {
+  if (process.connected) process.disconnect()
 }

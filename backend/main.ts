@@ -71,14 +71,24 @@ const loadModel = async ({ modelFolder, servedModelName, home }: BackendConfig, 
   log.info('loading the model into the engine', { model: servedModelName })
   const { vocabSize, maxPositions } = manifest
   const engine = await OnnxEngine.start({
-    ...{ modelFolder, graphFolder, maxNumSeqs, maxNumRequests, maxPrefillTokens },
-    ...{ vocabSize, maxModelLen: maxPositions, endOfSequenceTokens, intraOpNumThreads },
+    modelFolder,
+    graphFolder,
+    maxNumSeqs,
+    maxNumRequests,
+    maxPrefillTokens,
+    vocabSize,
+    maxModelLen: maxPositions,
+    endOfSequenceTokens,
+    intraOpNumThreads,
   })
   const model: LoadedModel = {
     name: servedModelName,
-    created: Math.floor(Date.now() / 1000),
+    created: Math.floor(Date.now() / 1e3),
     maxModelLen: maxPositions,
-    ...{ vocabSize, tokenizer, chatTemplate, samplingDefaults },
+    vocabSize,
+    tokenizer,
+    chatTemplate,
+    samplingDefaults,
   }
   log.info('the model is ready', { model: servedModelName, context: maxPositions })
   return { engine, model }

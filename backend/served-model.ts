@@ -1,7 +1,6 @@
 /** The model that a backend serves: everything a route needs to turn a request into a generation. */
 import { InvalidRequest, ModelNotFound } from '../shared/errors.ts'
 import type { ChatMessage } from '../shared/openai/chat.ts'
-import type { ServedModel } from '../shared/openai/model.ts'
 import type { SamplingFields } from '../shared/openai/sampling.ts'
 import type { GenerationRequest } from './engine/generation.ts'
 import { newTokenLimit } from './engine/model-limits.ts'
@@ -15,7 +14,13 @@ export type SamplingDefaults = {
   readonly topK: number
 }
 
-export type LoadedModel = ServedModel & {
+export type LoadedModel = {
+  /** The served model name. */
+  readonly name: string
+  /** Unix time in seconds. */
+  readonly created: number
+  /** Tokens that prompt and answer may have together. */
+  readonly maxModelLen: number
   readonly vocabSize: number
   readonly tokenizer: Tokenizer
   /** null: a base model, which has no chat format. */

@@ -2,6 +2,7 @@
 import { Hono, type Context } from 'hono'
 import { ApiError, ModelNotFound } from '../shared/errors.ts'
 import { errorResponse } from '../shared/openai/error.ts'
+import { modelListBody } from '../shared/openai/model.ts'
 import type { Pepper } from './auth/pepper.ts'
 import { forward, type ForwardOptions } from './forward.ts'
 import type { GatewayEnv } from './gateway-env.ts'
@@ -29,7 +30,7 @@ export const createApp = (options: AppOptions): Hono<GatewayEnv> => {
   app.get('/health', (c) => c.json({ status: 'ok', backends: registry.backends().length }))
 
   app.use('/v1/*', authenticate(db, pepper))
-  app.get('/v1/models', (c) => c.json({ object: 'list', data: servedModels(registry.backends()) }))
+  app.get('/v1/models', (c) => c.json(modelListBody(servedModels(registry.backends()))))
   app.get('/v1/models/:id{.+}', (c) => {
     const id = c.req.param('id')
     const model = servedModels(registry.backends()).find((served) => served.id === id)

@@ -1,5 +1,6 @@
 /** The gateway's settings, from flags and environment. */
 import { resolve } from 'node:path'
+import { ConfigError } from '../shared/config-error.ts'
 import { controlSocketProblem } from './control/socket-path.ts'
 
 export type GatewayConfig = {
@@ -11,17 +12,6 @@ export type GatewayConfig = {
 }
 
 export type ConfigValues = Readonly<Record<string, string | undefined>>
-
-/** Everything that is wrong with the settings, a line each. */
-export class ConfigError extends Error {
-  override readonly name = 'ConfigError'
-  readonly problems: readonly string[]
-
-  constructor(problems: readonly string[]) {
-    super(problems.join('\n'))
-    this.problems = problems
-  }
-}
 
 /**
  * Reads the settings: a flag (`host`, `port`, `home`), else its variable (`BURROW_HOST`, …), else

@@ -3,8 +3,10 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import type { Log } from '../shared/log.ts'
 
 export type LocalBackendOptions = {
-  /** Program and arguments. */
+  /** The program, and what precedes its flags. */
   readonly command: readonly [string, ...string[]]
+  /** Its flags, without the dashes. */
+  readonly flags: Readonly<Record<string, string>>
   /** Added to the environment: the backend token, never an argument that `ps` shows. */
   readonly env: Readonly<Record<string, string>>
   readonly log: Log
@@ -18,8 +20,10 @@ const healthyAfterMs = 30_000
 /** After a request to drain, before the child is killed. */
 const drainGraceMs = 35_000
 
-/** What the child says over its IPC channel. */
-export const readyMessage = 'ready'
+/** What the child says over its IPC channel: it is connected, or why it ends. */
+export type FromLocalBackend =
+  | { readonly type: 'ready' }
+  | { readonly type: 'failed'; readonly reason: string }
 /** What the child is told over it. */
 export const drainMessage = 'drain'
 
@@ -35,16 +39,12 @@ export class LocalBackend {
   #backoffMs: number
   #hasBeenReady = false
   #isClosing = false
-  #resolveReady: () => void = () => {}
-  #rejectReady: (error: Error) => void = () => {}
+  readonly #ready = Promise.withResolvers<void>()
 
   constructor(options: LocalBackendOptions) {
     this.#options = options
     this.#backoffMs = options.firstBackoffMs ?? 500
-    this.ready = new Promise((resolve, reject) => {
-      this.#resolveReady = resolve
-      this.#rejectReady = reject
-    })
+    this.ready = this.#ready.promise
     this.#spawn()
   }
 
@@ -68,29 +68,34 @@ export class LocalBackend {
   }
 
   #spawn(): void {
-    const [program, ...args] = this.#options.command
+    const { command, flags } = this.#options
+    const [program, ...args] = command
+    for (const [name, value] of Object.entries(flags)) args.push(`--${name}`, value)
     const startedAt = performance.now()
     const child = spawn(program, args, {
       env: { ...process.env, ...this.#options.env },
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     })
     this.#child = child
-    child.on('message', (message) => {
-      if (message !== readyMessage) return
-      this.#hasBeenReady = true
-      this.#resolveReady()
+    let failure: string | undefined
+    child.on('message', (message: FromLocalBackend) => {
+      if (message.type === 'failed') failure = message.reason
+      if (message.type === 'ready') {
+        this.#hasBeenReady = true
+        this.#ready.resolve()
+      }
     })
-    child.on('error', (error) => this.#rejectReady(error))
+    child.on('error', (error) => this.#ready.reject(error))
     child.on('exit', (code, signal) => {
       this.#child = null
-      this.#onExit(signal ?? `code ${code}`, performance.now() - startedAt)
+      this.#onExit(failure ?? signal ?? `code ${code}`, performance.now() - startedAt)
     })
   }
 
   #onExit(reason: string, livedMs: number): void {
     if (this.#isClosing) return
     if (!this.#hasBeenReady) {
-      this.#rejectReady(new Error(`the backend could not start (${reason})`))
+      this.#ready.reject(new Error(`the backend could not start: ${reason}`))
       return
     }
     if (livedMs >= healthyAfterMs) this.#backoffMs = this.#options.firstBackoffMs ?? 500

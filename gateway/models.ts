@@ -1,5 +1,5 @@
 /** The models that are served now, as vLLM lists them. */
-import { createHash } from 'node:crypto'
+import { modelBody } from '../shared/openai/model.ts'
 import type { ConnectedBackend } from './tunnel/registry.ts'
 
 type Model = ReturnType<typeof modelBody>
@@ -16,29 +16,3 @@ export const servedModels = (backends: readonly ConnectedBackend[]): Model[] => 
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([model, at]) => modelBody(model, Math.floor(at / 1000)))
 }
-
-/** `root` is the served name as well: a path would tell about the backend's disk. */
-const modelBody = (id: string, created: number) => ({
-  id,
-  object: 'model',
-  created,
-  owned_by: 'burrow',
-  root: id,
-  parent: null,
-  permission: [
-    {
-      id: `modelperm-${createHash('sha256').update(id).digest('hex').slice(0, 32)}`,
-      object: 'model_permission',
-      created,
-      allow_create_engine: false,
-      allow_sampling: true,
-      allow_logprobs: true,
-      allow_search_indices: false,
-      allow_view: true,
-      allow_fine_tuning: false,
-      organization: '*',
-      group: null,
-      is_blocking: false,
-    },
-  ],
-})

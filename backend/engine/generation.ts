@@ -1,5 +1,5 @@
 /** What the engine is asked for and what it answers with: plain data that crosses the thread border. */
-import type { FinishReason } from '../../shared/openai/completion.ts'
+import type { FinishReason } from '../../shared/openai/answer.ts'
 
 export type SamplingParams = {
   /** 0: greedy. */

@@ -31,7 +31,8 @@ let isStepping = false
 const runSteps = async (): Promise<void> => {
   if (isStepping) return
   isStepping = true
-  while (loop.hasWork && !isClosing) {
+  for (;;) {
+    if (isClosing || !loop.hasWork) break
     const events = loop.step()
     if (events.length > 0) tell({ type: 'events', events, stats: loop.stats() })
     await setImmediate()

@@ -1,6 +1,5 @@
 /** Converts a Hugging Face checkpoint into the folder that decoder.ts runs, once. */
-import { stat } from 'node:fs/promises'
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import type { Log } from '../../shared/log.ts'
 import { Checkpoint } from '../checkpoint/checkpoint.ts'

@@ -29,8 +29,17 @@ export const removeLeftovers = async (folder: string): Promise<void> => {
   for (const name of await namesIn(parent)) {
     if (!name.startsWith(`${basename(folder)}.tmp-`)) continue
     const path = join(parent, name)
-    const age = await stat(path).then(({ mtimeMs }) => Date.now() - mtimeMs)
-    if (age > leftoverAgeMs) await rm(path, { recursive: true, force: true })
+    if ((await ageMs(path)) > leftoverAgeMs) await rm(path, { recursive: true, force: true })
+  }
+}
+
+/** 0 for what is gone meanwhile: the conversion that made it has ended. */
+const ageMs = async (path: string): Promise<number> => {
+  try {
+    return Date.now() - (await stat(path)).mtimeMs
+  } catch (error) {
+    if (isMissing(error)) return 0
+    throw error
   }
 }
 

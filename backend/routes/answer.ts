@@ -1,6 +1,6 @@
 /** A generation → the HTTP answer, whole or streamed, in the format of the route. */
 import { ApiError } from '../../shared/errors.ts'
-import type { FinishReason } from '../../shared/openai/completion.ts'
+import type { FinishReason } from '../../shared/openai/answer.ts'
 import type { Usage } from '../../shared/openai/usage.ts'
 import { sseDone, sseEvent, sseHeaders } from '../../shared/sse.ts'
 import type { GenerationEnd, GenerationEvent } from '../engine/generation.ts'

@@ -1,39 +1,27 @@
 /** `POST /v1/completions`. */
 import type { Handler } from 'hono'
+import type { AnswerIdentity } from '../../shared/openai/answer.ts'
 import {
   completionBody,
   completionChunk,
   completionUsageChunk,
   parseCompletionRequest,
-  type CompletionIdentity,
 } from '../../shared/openai/completion.ts'
 import type { BackendDeps, BackendEnv } from '../app.ts'
-import { completionPrompt, generationRequest, requireModel } from '../served-model.ts'
-import { streamedAnswer, wholeAnswer, type AnswerFormat } from './answer.ts'
-import { startGeneration } from './generate.ts'
-import { readJson } from './read-json.ts'
+import { completionPrompt } from '../served-model.ts'
+import type { AnswerFormat } from './answer.ts'
+import { generationHandler } from './generation.ts'
 
-export const completions =
-  ({ engine, model }: BackendDeps): Handler<BackendEnv> =>
-  async (c) => {
-    const request = parseCompletionRequest(await readJson(c.req.raw))
-    requireModel(model, request.model)
-    const requestId = c.get('requestId')
-    const prompt = completionPrompt(model, request.prompt)
-    const generation = startGeneration(
-      c,
-      engine,
-      generationRequest(model, requestId, prompt, request, 'prompt'),
-    )
-    const format = completionFormat(
-      { id: `cmpl-${requestId}`, created: Math.floor(Date.now() / 1000), model: model.name },
-      request.includeUsage,
-    )
-    const answer = { generation, promptTokens: prompt.length, format }
-    return request.stream ? streamedAnswer(answer) : wholeAnswer(answer)
-  }
+export const completions = (deps: BackendDeps): Handler<BackendEnv> =>
+  generationHandler(deps, {
+    parse: parseCompletionRequest,
+    promptTokens: (model, request) => completionPrompt(model, request.prompt),
+    promptField: 'prompt',
+    idPrefix: 'cmpl',
+    format: completionFormat,
+  })
 
-const completionFormat = (identity: CompletionIdentity, includeUsage: boolean): AnswerFormat => ({
+const completionFormat = (identity: AnswerIdentity, includeUsage: boolean): AnswerFormat => ({
   whole: (text, finishReason, usage) => completionBody(identity, text, finishReason, usage),
   opening: null,
   delta: (text) => completionChunk(identity, text, null, includeUsage),

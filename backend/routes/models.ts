@@ -7,11 +7,11 @@ import { requireModel } from '../served-model.ts'
 export const listModels =
   ({ model }: BackendDeps): Handler<BackendEnv> =>
   (c) =>
-    c.json(modelListBody([model]))
+    c.json(modelListBody([modelBody(model.name, model.created)]))
 
 export const getModel =
   ({ model }: BackendDeps): Handler<BackendEnv> =>
   (c) => {
     requireModel(model, c.req.param('id') ?? '')
-    return c.json(modelBody(model))
+    return c.json(modelBody(model.name, model.created))
   }

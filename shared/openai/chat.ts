@@ -2,7 +2,7 @@
 import { InvalidRequest } from '../errors.ts'
 import { fields, isFields, requiredString, type Fields } from '../parse.ts'
 import { parseSamplingFields, tokenLimit, type SamplingFields } from './sampling.ts'
-import type { FinishReason } from './completion.ts'
+import type { AnswerIdentity, FinishReason } from './answer.ts'
 import { usageBody, type Usage } from './usage.ts'
 
 const roles = ['system', 'developer', 'user', 'assistant', 'tool'] as const
@@ -59,11 +59,8 @@ const parseContent = (value: unknown, path: string): string => {
 
 const isTextPart = (part: Fields): boolean => part.type === 'text' && typeof part.text === 'string'
 
-/** What all chunks and the answer of one request have in common. */
-export type ChatIdentity = { readonly id: string; readonly created: number; readonly model: string }
-
 export const chatCompletion = (
-  identity: ChatIdentity,
+  identity: AnswerIdentity,
   content: string,
   finishReason: FinishReason,
   usage: Usage,
@@ -87,7 +84,7 @@ export type ChatDelta = { readonly role?: 'assistant'; readonly content?: string
 
 /** One streamed chunk; `usage: null` stands in each of them when the client asked for usage. */
 export const chatChunk = (
-  identity: ChatIdentity,
+  identity: AnswerIdentity,
   delta: ChatDelta,
   finishReason: FinishReason | null,
   includeUsage: boolean,
@@ -101,7 +98,7 @@ export const chatChunk = (
 })
 
 /** The last chunk before `[DONE]` when the client asked for usage. */
-export const chatUsageChunk = (identity: ChatIdentity, usage: Usage) => ({
+export const chatUsageChunk = (identity: AnswerIdentity, usage: Usage) => ({
   id: identity.id,
   object: 'chat.completion.chunk',
   created: identity.created,

@@ -1,10 +1,9 @@
 /** `POST /v1/completions` (https://platform.openai.com/docs/api-reference/completions): request and answers. */
 import { InvalidRequest } from '../errors.ts'
 import { fields } from '../parse.ts'
+import type { AnswerIdentity, FinishReason } from './answer.ts'
 import { parseSamplingFields, tokenLimit, type SamplingFields } from './sampling.ts'
 import { usageBody, type Usage } from './usage.ts'
-
-export type FinishReason = 'stop' | 'length'
 
 export type CompletionRequest = SamplingFields & {
   /** Text, or token ids of the served model. */
@@ -38,15 +37,9 @@ const parsePrompt = (value: unknown): string | readonly number[] => {
   throw new InvalidRequest("'prompt' must be a string or a list of token ids.", 'prompt')
 }
 
-export type CompletionIdentity = {
-  readonly id: string
-  readonly created: number
-  readonly model: string
-}
-
 /** The whole answer. */
 export const completionBody = (
-  identity: CompletionIdentity,
+  identity: AnswerIdentity,
   text: string,
   finishReason: FinishReason,
   usage: Usage,
@@ -54,14 +47,14 @@ export const completionBody = (
 
 /** One streamed chunk; `usage: null` stands in each of them when the client asked for usage. */
 export const completionChunk = (
-  identity: CompletionIdentity,
+  identity: AnswerIdentity,
   text: string,
   finishReason: FinishReason | null,
   includeUsage: boolean,
 ) => ({ ...body(identity, text, finishReason), ...(includeUsage ? { usage: null } : {}) })
 
 /** OpenAI calls whole answers and chunks alike `text_completion`. */
-const body = (identity: CompletionIdentity, text: string, finishReason: FinishReason | null) => ({
+const body = (identity: AnswerIdentity, text: string, finishReason: FinishReason | null) => ({
   id: identity.id,
   object: 'text_completion',
   created: identity.created,
@@ -70,7 +63,7 @@ const body = (identity: CompletionIdentity, text: string, finishReason: FinishRe
 })
 
 /** The last chunk before `[DONE]` when the client asked for usage. */
-export const completionUsageChunk = (identity: CompletionIdentity, usage: Usage) => ({
+export const completionUsageChunk = (identity: AnswerIdentity, usage: Usage) => ({
   id: identity.id,
   object: 'text_completion',
   created: identity.created,

@@ -1,26 +1,18 @@
 /** `GET /v1/models`, with the fields that vLLM adds. `root` is the served model name, never a path. */
 
-export type ServedModel = {
-  readonly name: string
-  /** Unix time in seconds. */
-  readonly created: number
-  /** Tokens that prompt and answer may have together. */
-  readonly maxModelLen: number
-}
-
-export const modelBody = (model: ServedModel) => ({
-  id: model.name,
+/** @param created Unix time in seconds */
+export const modelBody = (id: string, created: number) => ({
+  id,
   object: 'model',
-  created: model.created,
+  created,
   owned_by: 'burrow',
-  root: model.name,
+  root: id,
   parent: null,
-  max_model_len: model.maxModelLen,
   permission: [
     {
-      id: `modelperm-${model.name}`,
+      id: `modelperm-${id}`,
       object: 'model_permission',
-      created: model.created,
+      created,
       allow_create_engine: false,
       allow_sampling: true,
       allow_logprobs: true,
@@ -34,7 +26,7 @@ export const modelBody = (model: ServedModel) => ({
   ],
 })
 
-export const modelListBody = (models: readonly ServedModel[]) => ({
+export const modelListBody = (models: readonly ReturnType<typeof modelBody>[]) => ({
   object: 'list',
-  data: models.map(modelBody),
+  data: models,
 })

@@ -137,10 +137,16 @@ describe('mistakes end with one clear line and exit code 1', () => {
     cpSync(bundledModelFolder, model, { recursive: true })
     writeFileSync(join(model, file), content)
     const { code, stderr } = await runBurrow([
-      ...['up', '--port', '0', '--home', tempFolder(), '--model', model],
+      'up',
+      '--port',
+      '0',
+      '--home',
+      tempFolder(),
+      '--model',
+      model,
     ])
     expect(code).toBe(1)
-    expect(stderr).toMatch(message)
+    expect(lines(stderr)).toEqual([expect.stringMatching(message)])
     expect(stderr).not.toMatch(/\n\s+at /)
   })
 

@@ -99,8 +99,15 @@ describe('two sides apart, a relay between them', () => {
       method: 'POST',
       headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
       body: JSON.stringify({
-        ...{ model: 'burrow-tiny', temperature: 0, stream },
-        messages: [{ role: 'user', content }],
+        model: 'burrow-tiny',
+        temperature: 0,
+        stream,
+        messages: [
+          {
+            role: 'user',
+            content,
+          },
+        ],
       }),
     })
 
@@ -126,8 +133,15 @@ describe('two sides apart, a relay between them', () => {
       method: 'POST',
       headers: { authorization: `Bearer ${second.key}`, 'content-type': 'application/json' },
       body: JSON.stringify({
-        ...{ model: 'burrow-tiny', temperature: 0, stream: true },
-        messages: [{ role: 'user', content: 'count from 1 to 400' }],
+        model: 'burrow-tiny',
+        temperature: 0,
+        stream: true,
+        messages: [
+          {
+            role: 'user',
+            content: 'count from 1 to 400',
+          },
+        ],
       }),
     })
     const reader = new SseReader(response)

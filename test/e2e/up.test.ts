@@ -1,5 +1,5 @@
 /** The whole system, started as a user starts it, asked by the official client and by fetch. */
-import OpenAI from 'openai'
+import OpenAI, { AuthenticationError } from 'openai'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { eventually } from '../support/eventually.ts'
 import { RunningBurrow } from '../support/running-burrow.ts'
@@ -270,7 +270,7 @@ describe('what is turned down', () => {
       apiKey: key || 'none',
       maxRetries: 0,
     }).chat.completions.create({ model, messages: [user('hi')] })
-    await expect(request).rejects.toBeInstanceOf(OpenAI.AuthenticationError)
+    await expect(request).rejects.toBeInstanceOf(AuthenticationError)
     await expect(request).rejects.toMatchObject({ status: 401, code: 'invalid_api_key' })
     expect(burrow.usage().length).toBe(before)
   })

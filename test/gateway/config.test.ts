@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import { expect, test } from 'vitest'
-import { ConfigError, parseGatewayConfig } from '../../gateway/config.ts'
+import { parseGatewayConfig } from '../../gateway/config.ts'
+import { ConfigError } from '../../shared/config-error.ts'
 
 test('a flag beats its variable, and a variable the default', () => {
   expect(parseGatewayConfig({}, {})).toEqual({
@@ -27,7 +28,7 @@ test('all problems are told together, each with where it came from', () => {
       '--port must be a number from 0 to 65535, not "99999"',
       `--home: the control socket's path /${'long/'.repeat(30)}control.sock has 163 bytes, ` +
         'and the system allows 103: choose a home with a shorter path',
-    ].join('\n'),
+    ].join('; '),
   )
   for (const port of ['', '-1', '80x', '1e3', ' 80', '65536']) {
     expect(() => parseGatewayConfig({ port }, {})).toThrow('--port must be a number')

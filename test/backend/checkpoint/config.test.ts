@@ -86,7 +86,7 @@ test.each<[object, string]>([
   [{ num_attention_heads: 2.5 }, 'num_attention_heads must be a whole number above 0'],
   [{ vocab_size: -1 }, 'vocab_size must be a whole number above 0'],
   [{ num_key_value_heads: 3 }, 'num_attention_heads 4 is no multiple of num_key_value_heads 3'],
-  [{ num_attention_heads: 3 }, 'hidden_size 64 is no multiple of num_attention_heads 3'],
+  [{ num_attention_heads: 3 }, 'head_dim is missing, and hidden_size 64 is no multiple of'],
   [{ head_dim: 24 }, 'head_dim 24 is no multiple of 16'],
   [{ rms_norm_eps: 'small' }, 'rms_norm_eps must be a number above 0'],
   [{ rope_theta: 0 }, 'rope_theta must be a number above 0'],

@@ -106,7 +106,7 @@ describe('Scheduler', () => {
         expect(step).toBeLessThan(2_000)
         scheduler.decoding.forEach((s, slot) => expect(slots.get(slot)).toBe(s))
         expect(scheduler.numRunning).toBeLessThanOrEqual(maxNumSeqs)
-        for (const s of [...scheduler.decoding]) {
+        for (const s of scheduler.decoding.slice()) {
           const left = stepsLeft.get(s) ?? 0
           s.cachedTokens++
           stepsLeft.set(s, left - 1)

@@ -33,8 +33,12 @@ const tokensPerSecond = async (burrow: RunningBurrow, streams: number): Promise<
   const startedAt = performance.now()
   const bodies = Array.from({ length: streams }, async (_, i) => {
     const response = await burrow.post('/v1/completions', {
-      ...{ model: burrow.model, prompt: `\n\n### Instruction:\ncount from ${i} to 300` },
-      ...{ max_tokens: tokensPerStream, ignore_eos: true, temperature: 0.3, stream: true },
+      model: burrow.model,
+      prompt: `\n\n### Instruction:\ncount from ${i} to 300`,
+      max_tokens: tokensPerStream,
+      ignore_eos: true,
+      temperature: 0.3,
+      stream: true,
     })
     return (await response.text()).includes('[DONE]')
   })

@@ -1,0 +1,223 @@
+import { execFile } from 'node:child_process'
+import {
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { expect, test } from 'vitest'
+import { lineLog } from '../../../shared/log.ts'
+import { convertModel } from '../../../backend/graph/convert.ts'
+import { Decoder } from '../../../backend/graph/decoder.ts'
+import { readManifest } from '../../../backend/graph/manifest.ts'
+import { ModelFolderError } from '../../../backend/model-folder-error.ts'
+import { tempFolder } from '../../support/temp-folder.ts'
+import { writeFloat32Tensors } from '../checkpoint/write-safetensors.ts'
+import { maxDifference, TinyLlama } from './tiny-llama.ts'
+
+const model = new TinyLlama()
+const prompt = [4, 8, 15, 16, 23, 42]
+
+/** A checkpoint, and where its conversion goes; nothing else is in the folder of the latter. */
+const folders = () => {
+  const root = tempFolder()
+  const paths = { checkpoint: join(root, 'model'), parent: join(root, 'cache') }
+  mkdirSync(paths.checkpoint)
+  return { ...paths, out: join(paths.parent, 'graph') }
+}
+
+const expectRightLogits = (folder: string, of: TinyLlama = model): void => {
+  const decoder = new Decoder(folder, { slots: 1, capacity: 16, intraOpNumThreads: 1 })
+  const logits = decoder.prefill(0, 0, prompt)
+  decoder.close()
+  expect(maxDifference(logits, of.logits(prompt).at(-1) ?? [])).toBeLessThan(2e-5)
+}
+
+/** Tells a conversion from its repetition. */
+const writtenAt = (folder: string): number => statSync(join(folder, 'weights.bin')).mtimeMs
+
+test('a conversion leaves three files, and the manifest that it returns', async () => {
+  const { checkpoint, parent, out } = folders()
+  model.write(checkpoint)
+  const lines: string[] = []
+  const manifest = await convertModel(checkpoint, out, { log: lineLog((l) => lines.push(l)) })
+  expect(manifest).toEqual({
+    formatVersion: 1,
+    fingerprint: expect.stringMatching(/^[0-9a-f]{64}$/),
+    numLayers: 3,
+    numKvHeads: 2,
+    headDim: 16,
+    vocabSize: 50,
+    maxPositions: 64,
+    weightsBytes: statSync(join(out, 'weights.bin')).size,
+  })
+  expect(readManifest(out)).toEqual(manifest)
+  expect(readdirSync(out).sort()).toEqual(['manifest.json', 'model.onnx', 'weights.bin'])
+  expect(readdirSync(parent)).toEqual(['graph'])
+  expect(lines.map((line) => line.slice(9).split(' from=')[0]?.split(' to=')[0])).toEqual([
+    'info converting model',
+    'info converted model',
+  ])
+  expectRightLogits(out)
+})
+
+test('an up-to-date conversion is used again', async () => {
+  const { checkpoint, out } = folders()
+  model.write(checkpoint)
+  const first = await convertModel(checkpoint, out)
+  const at = writtenAt(out)
+  expect([await convertModel(checkpoint, out), writtenAt(out)]).toEqual([first, at])
+})
+
+test.each<[string, (checkpoint: string, out: string) => void]>([
+  [
+    'the weights are newer',
+    (checkpoint) => utimesSync(join(checkpoint, 'model.safetensors'), 9, 9),
+  ],
+  [
+    'the config differs',
+    (checkpoint) => new TinyLlama({ pad_token_id: 3 }).writeConfig(checkpoint),
+  ],
+  ['the manifest is gone', (_, out) => rmSync(join(out, 'manifest.json'))],
+  ['the manifest is damaged', (_, out) => writeFileSync(join(out, 'manifest.json'), '{')],
+  ['the weights are cut off', (_, out) => writeFileSync(join(out, 'weights.bin'), 'x')],
+  [
+    'the manifest is of another format',
+    (_, out) => writeFileSync(join(out, 'manifest.json'), '{"formatVersion": 99}'),
+  ],
+])('a conversion is made anew when %s', async (_name, change) => {
+  const { checkpoint, parent, out } = folders()
+  model.write(checkpoint)
+  await convertModel(checkpoint, out)
+  change(checkpoint, out)
+  utimesSync(join(out, 'weights.bin'), 1, 1)
+  await convertModel(checkpoint, out)
+  expect(writtenAt(out)).not.toBe(1000)
+  expect(readdirSync(parent)).toEqual(['graph'])
+  expectRightLogits(out)
+})
+
+test('other weights replace the old conversion, while a decoder still runs on it', async () => {
+  const { checkpoint, out } = folders()
+  model.write(checkpoint)
+  await convertModel(checkpoint, out)
+  const decoder = new Decoder(out, { slots: 1, capacity: 16, intraOpNumThreads: 1 })
+  const other = new TinyLlama({}, 77)
+  other.write(checkpoint)
+  utimesSync(join(checkpoint, 'model.safetensors'), 9, 9)
+  await convertModel(checkpoint, out)
+  const logits = decoder.prefill(0, 0, prompt)
+  decoder.close()
+  expect(maxDifference(logits, model.logits(prompt).at(-1) ?? [])).toBeLessThan(2e-5)
+  expectRightLogits(out, other)
+})
+
+test('weights in several files make the same model', async () => {
+  const { checkpoint, out } = folders()
+  model.writeConfig(checkpoint)
+  const names = Object.keys(model.tensors)
+  const half = names.length / 2
+  const fileOf = (index: number): string => (index < half ? 'a.safetensors' : 'b.safetensors')
+  for (const file of ['a.safetensors', 'b.safetensors']) {
+    const own = Object.entries(model.tensors).filter((_, index) => fileOf(index) === file)
+    writeFloat32Tensors(join(checkpoint, file), Object.fromEntries(own))
+  }
+  const weightMap = Object.fromEntries(names.map((name, index) => [name, fileOf(index)]))
+  writeFileSync(
+    join(checkpoint, 'model.safetensors.index.json'),
+    JSON.stringify({ weight_map: weightMap }),
+  )
+  await convertModel(checkpoint, out)
+  expectRightLogits(out)
+})
+
+test('processes and calls that convert at once end with one whole conversion', async () => {
+  const { checkpoint, parent, out } = folders()
+  model.write(checkpoint)
+  const script = fileURLToPath(new URL('./convert-process.ts', import.meta.url))
+  const inProcess = async (): Promise<string> => {
+    const { stdout } = await promisify(execFile)(process.execPath, [script, checkpoint, out])
+    return stdout
+  }
+  const here = async (): Promise<string> => (await convertModel(checkpoint, out)).fingerprint
+  const fingerprints = await Promise.all([inProcess(), inProcess(), inProcess(), here(), here()])
+  expect(new Set(fingerprints).size).toBe(1)
+  expect(readdirSync(parent)).toEqual(['graph'])
+  expectRightLogits(out)
+})
+
+test('many calls that replace an old conversion at once end with one whole conversion', async () => {
+  const { checkpoint, parent, out } = folders()
+  model.write(checkpoint)
+  await convertModel(checkpoint, out)
+  utimesSync(join(checkpoint, 'model.safetensors'), 9, 9)
+  await Promise.all(Array.from({ length: 6 }, () => convertModel(checkpoint, out)))
+  expect(readdirSync(parent)).toEqual(['graph'])
+  expectRightLogits(out)
+})
+
+test('a folder with other files in it is never replaced', async () => {
+  const { checkpoint, parent, out } = folders()
+  model.write(checkpoint)
+  mkdirSync(out, { recursive: true })
+  writeFileSync(join(out, 'thesis.txt'), 'ten years')
+  await expect(convertModel(checkpoint, out)).rejects.toThrow(
+    'it holds thesis.txt, which is not of a converted model: choose an empty folder',
+  )
+  expect([readFileSync(join(out, 'thesis.txt'), 'utf8'), readdirSync(parent)]).toEqual([
+    'ten years',
+    ['graph'],
+  ])
+})
+
+test('what a killed conversion left long ago is removed, what another makes now is not', async () => {
+  const { checkpoint, parent, out } = folders()
+  model.write(checkpoint)
+  for (const name of ['graph.tmp-old', 'graph.tmp-new']) {
+    mkdirSync(join(parent, name), { recursive: true })
+    writeFileSync(join(parent, name, 'weights.bin'), 'half')
+  }
+  utimesSync(join(parent, 'graph.tmp-old'), 9, 9)
+  await convertModel(checkpoint, out)
+  expect(readdirSync(parent).sort()).toEqual(['graph', 'graph.tmp-new'])
+})
+
+test.each<[string, object, string]>([
+  ['a missing tensor', { num_hidden_layers: 4 }, 'no tensor model.layers.3.input_layernorm.weight'],
+  [
+    'a tensor of another shape',
+    { intermediate_size: 96 },
+    'tensor model.layers.0.mlp.gate_proj.weight is [80, 64], but by config.json it must be [96, 64]',
+  ],
+  ['an unknown architecture', { architectures: ['GPT2LMHeadModel'] }, 'GPT2LMHeadModel is unknown'],
+])(
+  'a checkpoint with %s is refused, and nothing is left behind',
+  async (_name, fields, message) => {
+    const { checkpoint, parent, out } = folders()
+    mkdirSync(parent)
+    model.write(checkpoint)
+    writeFileSync(
+      join(checkpoint, 'config.json'),
+      JSON.stringify({
+        ...JSON.parse(readFileSync(join(checkpoint, 'config.json'), 'utf8')),
+        ...fields,
+      }),
+    )
+    await expect(convertModel(checkpoint, out)).rejects.toThrow(ModelFolderError)
+    await expect(convertModel(checkpoint, out)).rejects.toThrow(message)
+    expect(readdirSync(parent)).toEqual([])
+  },
+)
+
+test('a folder that holds no model is refused', async () => {
+  const { checkpoint, out } = folders()
+  await expect(convertModel(checkpoint, out)).rejects.toThrow(/cannot use .*config\.json: ENOENT/)
+  model.writeConfig(checkpoint)
+  await expect(convertModel(checkpoint, out)).rejects.toThrow('it holds neither model.safetensors')
+})
