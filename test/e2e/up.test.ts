@@ -17,16 +17,10 @@ afterAll(() => burrow.stop())
 const model = 'tigerbot'
 const user = (content: string) => ({ role: 'user' as const, content })
 
-/** The usage record that a request adds. */
-const recordOf = async (request: () => Promise<unknown>) => {
-  const before = burrow.usage().length
-  await request()
-  const added = await eventually(() => {
-    const rows = burrow.usage().slice(before)
-    return rows.length > 0 && rows
-  })
-  expect(added).toHaveLength(1)
-  return added[0]
+/** The one usage record of a request, once it is written. */
+const recordOf = (response: Response) => {
+  const requestId = response.headers.get('x-request-id')
+  return eventually(() => burrow.usage().find((row) => row.request_id === requestId))
 }
 
 describe('what the write-up asks', () => {
@@ -83,23 +77,22 @@ describe('what the write-up asks', () => {
   })
 
   test('3+5=? is answered, the usage told and recorded', async () => {
-    let usage: OpenAI.CompletionUsage | undefined
-    const record = await recordOf(async () => {
-      const chat = await client.chat.completions.create({ model, messages: [user('3+5=?')] })
-      expect(chat.choices).toMatchObject([
-        { index: 0, message: { role: 'assistant', content: '3+5=8' }, finish_reason: 'stop' },
-      ])
-      expect(chat.model).toBe('tigerbot')
-      usage = chat.usage
-    })
-    expect(usage?.total_tokens).toBe((usage?.prompt_tokens ?? 0) + (usage?.completion_tokens ?? 0))
-    expect(record).toEqual({
+    const { data: chat, response } = await client.chat.completions
+      .create({ model, messages: [user('3+5=?')] })
+      .withResponse()
+    expect(chat.choices).toMatchObject([
+      { index: 0, message: { role: 'assistant', content: '3+5=8' }, finish_reason: 'stop' },
+    ])
+    expect(chat.model).toBe('tigerbot')
+    const { prompt_tokens = 0, completion_tokens = 0, total_tokens } = chat.usage ?? {}
+    expect(total_tokens).toBe(prompt_tokens + completion_tokens)
+    expect(await recordOf(response)).toMatchObject({
       status: 200,
       outcome: 'completed',
-      prompt_tokens: usage?.prompt_tokens,
-      completion_tokens: usage?.completion_tokens,
       tokens_source: 'reported',
       stream: 0,
+      prompt_tokens,
+      completion_tokens,
     })
   })
 
@@ -204,19 +197,17 @@ describe('sampling', () => {
 describe('leaving early', () => {
   test('stops the work within a second, and the record has what was decoded', async () => {
     const before = await burrow.engine()
-    const record = await recordOf(async () => {
-      const controller = new AbortController()
-      const response = await burrow.chatStream('count from 1 to 400', { signal: controller.signal })
-      const reader = new SseReader(response)
-      for (let i = 0; i < 6; i++) await reader.next()
-      controller.abort()
-      await eventually(async () => (await burrow.engine())?.running === 0, 1_000)
-    })
+    const controller = new AbortController()
+    const response = await burrow.chatStream('count from 1 to 400', { signal: controller.signal })
+    const reader = new SseReader(response)
+    for (let i = 0; i < 6; i++) await reader.next()
+    controller.abort()
+    await eventually(async () => (await burrow.engine())?.running === 0, 1_000)
     const after = await burrow.engine()
     await new Promise((resolve) => setTimeout(resolve, 300))
     expect(await burrow.engine()).toEqual(after)
     const decoded = (after?.generatedTokens ?? 0) - (before?.generatedTokens ?? 0)
-    expect(record).toMatchObject({
+    expect(await recordOf(response)).toMatchObject({
       outcome: 'cancelled',
       completion_tokens: decoded,
       tokens_source: 'reported',
@@ -226,18 +217,18 @@ describe('leaving early', () => {
   })
 
   test('before the first token stops the work too', async () => {
-    const record = await recordOf(async () => {
-      const controller = new AbortController()
-      const request = burrow.post(
-        '/v1/chat/completions',
-        { model, messages: [user('count from 1 to 400')], temperature: 0 },
-        { signal: controller.signal },
-      )
-      await eventually(async () => (await burrow.engine())?.running === 1)
-      controller.abort()
-      await expect(request).rejects.toThrow(/abort/i)
-      await eventually(async () => (await burrow.engine())?.running === 0, 1_000)
-    })
+    const known = new Set(burrow.usage().map((row) => row.request_id))
+    const controller = new AbortController()
+    const request = burrow.post(
+      '/v1/chat/completions',
+      { model, messages: [user('count from 1 to 400')], temperature: 0 },
+      { signal: controller.signal },
+    )
+    await eventually(async () => (await burrow.engine())?.running === 1)
+    controller.abort()
+    await expect(request).rejects.toThrow(/abort/i)
+    await eventually(async () => (await burrow.engine())?.running === 0, 1_000)
+    const record = await eventually(() => burrow.usage().find((row) => !known.has(row.request_id)))
     expect(record).toMatchObject({ status: 499, outcome: 'cancelled', tokens_source: 'reported' })
   })
 })

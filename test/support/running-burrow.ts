@@ -16,6 +16,7 @@ export type EngineHealth = {
 }
 
 export type UsageRow = {
+  readonly request_id: string
   readonly status: number
   readonly outcome: string
   readonly prompt_tokens: number
@@ -95,10 +96,11 @@ export class RunningBurrow {
     try {
       const rows = db
         .prepare(
-          'select status, outcome, prompt_tokens, completion_tokens, tokens_source, stream from usage_records order by started_at, rowid',
+          'select request_id, status, outcome, prompt_tokens, completion_tokens, tokens_source, stream from usage_records order by started_at, rowid',
         )
         .all()
       return rows.map((row) => ({
+        request_id: String(row.request_id),
         status: Number(row.status),
         outcome: String(row.outcome),
         prompt_tokens: Number(row.prompt_tokens),
