@@ -5,7 +5,7 @@
  */
 import koffi, { type TypeObject } from 'koffi'
 import { OrtError } from './error.ts'
-import { loadLibrary } from './library.ts'
+import { loadLibrary, type Library } from './library.ts'
 
 /** An address in this process. */
 export type Pointer = bigint
@@ -216,11 +216,17 @@ const bindFunctions = (table: Pointer) => {
 
 export type OrtApi = ReturnType<typeof bindFunctions>
 
-let bound: OrtApi | undefined
+let loaded: { readonly library: Library; readonly api: OrtApi } | undefined
 
 /**
- * The function table. Made once in a thread and kept: the library cannot be unloaded, and koffi
- * keeps each prototype until its thread ends.
+ * The function table. Made once in a thread and kept with its library: koffi keeps each prototype
+ * until its thread ends.
  * @throws when the library cannot be used (see library.ts)
  */
-export const ortApi = (): OrtApi => (bound ??= bindFunctions(loadLibrary().api))
+export const ortApi = (): OrtApi => {
+  if (loaded === undefined) {
+    const library = loadLibrary()
+    loaded = { library, api: bindFunctions(library.api) }
+  }
+  return loaded.api
+}

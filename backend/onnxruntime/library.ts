@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
-import koffi from 'koffi'
+import koffi, { type LibraryHandle } from 'koffi'
 
 /** The oldest `OrtApi` that has every function in api.ts: the table is append-only. */
 const apiVersion = 22
@@ -50,6 +50,8 @@ export type Library = {
   readonly version: string
   /** The address of `struct OrtApi`, a table of function pointers. */
   readonly api: bigint
+  /** koffi unmaps the library when this is garbage: keep it for as long as `api` is called. */
+  readonly handle: LibraryHandle
 }
 
 /**
@@ -58,13 +60,13 @@ export type Library = {
  * @throws when the platform, the package or the version does not fit
  */
 export const loadLibrary = (): Library => {
-  const library = koffi.load(findLibrary())
+  const handle = koffi.load(findLibrary())
   // struct OrtApiBase { const OrtApi *(*GetApi)(uint32_t); const char *(*GetVersionString)(); }
-  const base: bigint = library.func('OrtGetApiBase', 'void *', [])()
+  const base: bigint = handle.func('OrtGetApiBase', 'void *', [])()
   const [getApi, getVersion]: [bigint, bigint] = koffi.decode(base, koffi.array('void *', 2))
   const version: string = koffi.decode(getVersion, koffi.proto('const char *', []))()
   checkVersion(version)
   const api: bigint | null = koffi.decode(getApi, koffi.proto('void *', ['uint32_t']))(apiVersion)
   if (api === null) throw new Error(`ONNX Runtime ${version} does not offer C API ${apiVersion}`)
-  return { version, api }
+  return { version, api, handle }
 }

@@ -15,7 +15,7 @@ const data: {
 } = workerData
 
 const environment = new Environment()
-const session = new Session(environment, data.path, { intraOpNumThreads: 1 })
+const session = new Session(environment, data.path, { intraOpNumThreads: 2 })
 const total = new Tensor(environment, new Float32Array(data.shared), data.dims)
 const ones = new Tensor(environment, new Float32Array(total.data.length).fill(1), data.dims)
 const [x = 'x', w] = data.inputs

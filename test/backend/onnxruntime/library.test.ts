@@ -33,5 +33,6 @@ test.each(['1.30.0', '1.31.0-dev'])('version %j is taken', (version) => {
 test('the installed library loads, again and again', () => {
   const first = loadLibrary()
   expect(first.version).toMatch(/^1\.30\./)
-  expect(loadLibrary()).toEqual(first)
+  const again = loadLibrary()
+  expect([again.version, again.api]).toEqual([first.version, first.api])
 })
