@@ -39,7 +39,7 @@ const burrowJs = fileURLToPath(new URL('./burrow.js', import.meta.url))
 const log = lineLog((line) => process.stderr.write(`${line}\n`))
 
 const main = async (args: readonly string[]): Promise<void> => {
-  const [command = '--help', ...rest] = args
+  const [command = '--help', ...rest] = args.includes('--help') ? [] : args
   switch (command) {
     case 'up':
       return up(parseFlags(rest, { ...gatewayFlags, ...modelFlags }))
@@ -75,7 +75,7 @@ const up = async (flags: Flags): Promise<void> => {
   const { parseModelConfig } = await import('./backend/config.ts')
   const { parseGatewayConfig } = await import('./gateway/config.ts')
   const { startGateway } = await import('./gateway/node.ts')
-  const stop = stopSignal()
+  const { stop, hurry } = stopSignals()
   const gatewayConfig = parseGatewayConfig(flags, process.env)
   const model = parseModelConfig(backendOptions(flags), process.env)
   const gateway = await startGateway(gatewayConfig, { log })
@@ -98,9 +98,15 @@ const up = async (flags: Flags): Promise<void> => {
       await stop
     }
   } finally {
-    await gateway.drain()
+    await drain(gateway, hurry)
     await backend.close()
   }
+}
+
+/** Lets running requests finish, or cuts them once hurried; either way they are in the books. */
+const drain = async (gateway: Gateway, hurry: Promise<void>): Promise<void> => {
+  void hurry.then(() => gateway.close())
+  await gateway.drain()
 }
 
 const tunnelUrl = (gateway: Gateway): string => `${gateway.url.replace(/^http/, 'ws')}/tunnel`
@@ -123,19 +129,23 @@ const announce = async (gateway: Gateway, model: string): Promise<void> => {
 const runGateway = async (flags: Flags): Promise<void> => {
   const { parseGatewayConfig } = await import('./gateway/config.ts')
   const { startGateway } = await import('./gateway/node.ts')
-  const stop = stopSignal()
+  const { stop, hurry } = stopSignals()
   const gateway = await startGateway(parseGatewayConfig(flags, process.env), { log })
   process.stdout.write(`Burrow's gateway is up: ${gateway.url}, tunnel ${tunnelUrl(gateway)}\n`)
   await stop
-  await gateway.drain()
+  await drain(gateway, hurry)
 }
 
 /** Under `burrow up` there is an IPC channel to the parent, which says when to stop. */
 const runBackend = async (flags: Flags): Promise<void> => {
   const { parseBackendConfig } = await import('./backend/config.ts')
   const { startBackend } = await import('./backend/main.ts')
-  const stop = process.connected ? parentStop() : stopSignal()
-  const backend = await startBackend(parseBackendConfig(backendOptions(flags), process.env), log)
+  const { stop, hurry } = process.connected ? parentStop() : stopSignals()
+  void hurry.then(() => process.exit(130))
+  const config = parseBackendConfig(backendOptions(flags), process.env)
+  const backend = await Promise.race([startBackend(config, log), stop])
+  // A model that is still loading has nothing to finish.
+  if (!backend) return process.exit(0)
   void backend.connected.then(() => tellParent({ type: 'ready' })).catch(() => {})
   const failure = await Promise.race([stop, backend.ended])
   await backend.close()
@@ -154,7 +164,8 @@ const administer = async (noun: keyof typeof adminCommands, args: readonly strin
   })
   const [verb = '', id, ...more] = positionals
   const known: readonly string[] = adminCommands[noun]
-  if (!known.includes(verb) || more.length > 0) {
+  const hasStray = more.length > 0 || (id !== undefined && verb !== 'revoke')
+  if (!known.includes(verb) || hasStray) {
     throw new Error(`burrow ${noun} takes ${known.join(', ')}: see burrow --help`)
   }
   const { openAdmin } = await import('./gateway/control/open-admin.ts')
@@ -173,30 +184,46 @@ const backendOptions = (flags: Flags) => ({
   servedModelName: flags['served-model-name'],
 })
 
-/** Resolves at the first Ctrl-C or SIGTERM; the second ends the process at once. */
-const stopSignal = (): Promise<void> =>
-  new Promise((resolve) => {
-    let hasBegun = false
-    const onSignal = () => {
-      if (hasBegun) process.exit(130)
-      hasBegun = true
-      log.info('stopping: running requests may finish; press Ctrl-C again to end at once')
-      resolve()
-    }
-    process.on('SIGINT', onSignal)
-    process.on('SIGTERM', onSignal)
-  })
+/** Both resolve once and never reject. */
+type Stop = {
+  /** Finish what runs, then end. */
+  readonly stop: Promise<void>
+  /** Do not wait for what runs any longer. */
+  readonly hurry: Promise<void>
+}
 
-/** Resolves when the parent says so or is gone. A terminal's Ctrl-C reaches both: the parent decides. */
-const parentStop = (): Promise<void> =>
-  new Promise((resolve) => {
-    process.on('SIGINT', () => {})
-    process.on('SIGTERM', () => resolve())
-    process.on('disconnect', () => resolve())
-    process.on('message', (message) => {
-      if (message === drainMessage) resolve()
-    })
+/** Ctrl-C, SIGTERM or a closed terminal: the first stops, the second hurries, the third kills. */
+const stopSignals = (): Stop => {
+  const stop = Promise.withResolvers<void>()
+  const hurry = Promise.withResolvers<void>()
+  let count = 0
+  const onSignal = () => {
+    count += 1
+    if (count === 1) {
+      log.info('stopping: running requests may finish; press Ctrl-C again to cut them')
+      stop.resolve()
+    } else if (count === 2) {
+      log.info('stopping now; press Ctrl-C again to kill')
+      hurry.resolve()
+    } else {
+      process.exit(130)
+    }
+  }
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, onSignal)
+  return { stop: stop.promise, hurry: hurry.promise }
+}
+
+/** The parent says when, by word or by its end. A terminal's signals reach both: the parent decides. */
+const parentStop = (): Stop => {
+  const stop = Promise.withResolvers<void>()
+  for (const signal of ['SIGINT', 'SIGHUP']) process.on(signal, () => {})
+  process.on('SIGTERM', () => stop.resolve())
+  process.on('disconnect', () => stop.resolve())
+  process.on('message', (message) => {
+    if (message === drainMessage) stop.resolve()
   })
+  return { stop: stop.promise, hurry: new Promise(() => {}) }
+}
 
 const version = (): string => {
   const file: { version: string } = JSON.parse(
@@ -205,10 +232,14 @@ const version = (): string => {
   return file.version
 }
 
+// Whoever read the output may end first, as `tee` does at Ctrl-C: what runs must not end with it.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
+
 try {
   await main(process.argv.slice(2))
 } catch (error) {
-  const reason = error instanceof Error ? error.message : String(error)
+  // Some messages of Node's have several lines.
+  const reason = (error instanceof Error ? error.message : String(error)).replaceAll('\n', ' ')
   // A parent says it in its own words; without one it goes to the terminal.
   if (process.connected) tellParent({ type: 'failed', reason })
   else process.stderr.write(`burrow: ${reason}\n`)

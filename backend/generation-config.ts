@@ -1,7 +1,7 @@
 /** How the model itself wants to be sampled and when it ends. */
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { isFields, type Fields } from '../shared/parse.ts'
+import { JsonFile } from './checkpoint/json-file.ts'
 import { ModelFolderError } from './model-folder-error.ts'
 import type { SamplingDefaults } from './served-model.ts'
 
@@ -16,36 +16,38 @@ export type GenerationConfig = {
  * @throws ModelFolderError
  */
 export const readGenerationConfig = (folder: string): GenerationConfig => {
-  const config = readJson(join(folder, 'config.json')) ?? {}
-  const generation = readJson(join(folder, 'generation_config.json')) ?? {}
-  const endOfSequence = generation.eos_token_id ?? config.eos_token_id
-  const ends: unknown[] = Array.isArray(endOfSequence) ? endOfSequence : [endOfSequence]
+  const generation = readOptional(join(folder, 'generation_config.json'))
+  const ownEnds = generation.tokenIds('eos_token_id')
+  const temperature = numberFrom(0, generation, 'temperature') ?? 1
   return {
-    endOfSequenceTokens: ends.filter((token): token is number => Number.isSafeInteger(token)),
+    endOfSequenceTokens:
+      ownEnds.length > 0
+        ? ownEnds
+        : readOptional(join(folder, 'config.json')).tokenIds('eos_token_id'),
     samplingDefaults: {
-      temperature: generation.do_sample === false ? 0 : number(generation.temperature, 1),
-      topP: number(generation.top_p, 1),
-      topK: number(generation.top_k, 0),
+      temperature: generation.boolean('do_sample') === false ? 0 : temperature,
+      topP: numberFrom(0, generation, 'top_p') ?? 1,
+      // -1 is written for "off", too.
+      topK: Math.max(0, Math.floor(numberFrom(-1, generation, 'top_k') ?? 0)),
     },
   }
 }
 
-const number = (value: unknown, fallback: number): number =>
-  typeof value === 'number' && Number.isFinite(value) && value >= 0 ? value : fallback
+const numberFrom = (min: number, file: JsonFile, name: string): number | undefined => {
+  const value = file.fields[name] ?? undefined
+  if (value === undefined) return undefined
+  if (typeof value === 'number' && Number.isFinite(value) && value >= min) return value
+  throw file.error(`${name} must be a number from ${min} on`)
+}
 
-/** null where there is no such file. */
-const readJson = (path: string): Fields | null => {
+/** A file that is not there has no fields. */
+const readOptional = (path: string): JsonFile => {
+  if (!existsSync(path)) return new JsonFile(path, '{}')
   let text: string
   try {
     text = readFileSync(path, 'utf8')
-  } catch {
-    return null
-  }
-  try {
-    const value: unknown = JSON.parse(text)
-    if (!isFields(value)) throw new Error('it is no JSON object')
-    return value
   } catch (cause) {
     throw new ModelFolderError(path, cause)
   }
+  return new JsonFile(path, text)
 }

@@ -30,9 +30,11 @@ const maxNumRequests = 1024
 const maxPrefillTokens = 256
 
 /**
- * Threads of one operator. The HTTP thread needs a core too, and small models gain little from more.
+ * Threads of one operator. Every core, although the HTTP thread needs one too: on two cores with
+ * gateway and client beside it, 16 streams of the bundled model get a third more tokens a second
+ * from two threads than from one. Small models gain little from more than eight.
  */
-const intraOpNumThreads = Math.max(1, Math.min(8, availableParallelism() - 1))
+const intraOpNumThreads = Math.min(8, availableParallelism())
 
 /** @throws ModelFolderError, or Error for a gateway address that is none */
 export const startBackend = async (config: BackendConfig, log: Log): Promise<Backend> => {
@@ -50,7 +52,7 @@ export const startBackend = async (config: BackendConfig, log: Log): Promise<Bac
   return {
     connected: tunnel.connected,
     ended: Promise.race([
-      engine.died,
+      engine.ended,
       tunnel.ended.then((reason) => new Error(`the tunnel has ended: ${reason}`)),
     ]),
     close: () => (closing ??= tunnel.close().then(() => engine.close())),

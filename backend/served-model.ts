@@ -3,7 +3,7 @@ import { InvalidRequest, ModelNotFound } from '../shared/errors.ts'
 import type { ChatMessage } from '../shared/openai/chat.ts'
 import type { SamplingFields } from '../shared/openai/sampling.ts'
 import type { GenerationRequest } from './engine/generation.ts'
-import { newTokenLimit } from './engine/model-limits.ts'
+import { checkPromptFits, newTokenLimit } from './engine/model-limits.ts'
 import type { ChatTemplate } from './tokenizer/chat-template.ts'
 import type { Tokenizer } from './tokenizer/tokenizer.ts'
 
@@ -33,28 +33,58 @@ export const requireModel = (model: LoadedModel, name: string): void => {
   if (name !== model.name) throw new ModelNotFound(name)
 }
 
-/** The rendered and tokenised chat. @throws InvalidRequest for a model without a chat template */
+/**
+ * The rendered and tokenised chat.
+ * @throws InvalidRequest for a model without a chat template, or a chat that cannot fit its context
+ */
 export const chatPrompt = (model: LoadedModel, messages: readonly ChatMessage[]): number[] => {
   if (model.chatTemplate === null) {
     throw new InvalidRequest(
       'This model has no chat template: use /v1/completions with a prompt in its own format.',
     )
   }
+  // Rendering and tokenising megabytes would hold the HTTP thread for seconds, only to refuse them.
+  checkPromptFits(messages.length, model.maxModelLen, 'messages')
   const text = model.chatTemplate.render(messages, { addGenerationPrompt: true })
-  return model.tokenizer.encode(text, false)
+  return tokenised(model, text, false, 'messages')
 }
 
-/** Text is tokenised with the model's special tokens; ids are checked. @throws InvalidRequest */
+/**
+ * Text is tokenised with the model's special tokens; ids are taken as they are.
+ * @throws InvalidRequest for what the model cannot read or hold
+ */
 export const completionPrompt = (
   model: LoadedModel,
   prompt: string | readonly number[],
 ): readonly number[] => {
-  if (typeof prompt === 'string') return model.tokenizer.encode(prompt, true)
-  const foreign = prompt.find((token) => token < 0 || token >= model.vocabSize)
-  if (foreign === undefined) return prompt
+  if (typeof prompt === 'string') return tokenised(model, prompt, true, 'prompt')
+  checkTokens(model, prompt, 'prompt')
+  return prompt
+}
+
+const tokenised = (
+  model: LoadedModel,
+  text: string,
+  addSpecialTokens: boolean,
+  param: 'messages' | 'prompt',
+): number[] => {
+  checkPromptFits(model.tokenizer.minTokens(text), model.maxModelLen, param)
+  const tokens = model.tokenizer.encode(text, addSpecialTokens)
+  checkTokens(model, tokens, param)
+  return tokens
+}
+
+/** Text may have foreign ids too: some tokenizers know tokens that their model has no row for. */
+const checkTokens = (
+  model: LoadedModel,
+  tokens: readonly number[],
+  param: 'messages' | 'prompt',
+): void => {
+  const foreign = tokens.find((token) => token < 0 || token >= model.vocabSize)
+  if (foreign === undefined) return
   throw new InvalidRequest(
-    `'prompt' has the token id ${foreign}; this model's ids go from 0 to ${model.vocabSize - 1}.`,
-    'prompt',
+    `'${param}' has the token id ${foreign}; this model's ids go from 0 to ${model.vocabSize - 1}.`,
+    param,
   )
 }
 

@@ -1,14 +1,23 @@
 /** The data directory: its place for each file, and the lock that keeps it to one gateway. */
-import { mkdir, stat } from 'node:fs/promises'
+import { access, constants, mkdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 
 export const databasePath = (home: string): string => join(home, 'burrow.db')
 export const pepperPath = (home: string): string => join(home, 'pepper')
 
-/** Makes the directory for its owner alone. Fails, with the cure, on one that others can enter. */
+/**
+ * Makes the directory for its owner alone. Fails, with the cure, on one that others can enter or
+ * that we cannot write in.
+ */
 export const openHome = async (home: string): Promise<void> => {
-  await mkdir(home, { recursive: true, mode: 0o700 })
+  try {
+    await mkdir(home, { recursive: true, mode: 0o700 })
+    await access(home, constants.R_OK | constants.W_OK | constants.X_OK)
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    throw new Error(`cannot use ${home}: ${reason}; choose another --home`, { cause })
+  }
   const stats = await stat(home)
   if ((stats.mode & 0o077) !== 0) {
     throw new Error(

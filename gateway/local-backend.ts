@@ -70,7 +70,8 @@ export class LocalBackend {
   #spawn(): void {
     const { command, flags } = this.#options
     const [program, ...args] = command
-    for (const [name, value] of Object.entries(flags)) args.push(`--${name}`, value)
+    // In one piece: a value may begin with a dash.
+    for (const [name, value] of Object.entries(flags)) args.push(`--${name}=${value}`)
     const startedAt = performance.now()
     const child = spawn(program, args, {
       env: { ...process.env, ...this.#options.env },
@@ -85,11 +86,15 @@ export class LocalBackend {
         this.#ready.resolve()
       }
     })
-    child.on('error', (error) => this.#ready.reject(error))
-    child.on('exit', (code, signal) => {
+    const ended = (reason: string) => {
       this.#child = null
-      this.#onExit(failure ?? signal ?? `code ${code}`, performance.now() - startedAt)
+      this.#onExit(reason, performance.now() - startedAt)
+    }
+    child.on('error', (error) => {
+      // Only a program that could not be started never exits; all else is told by 'exit'.
+      if (child.pid === undefined) ended(error.message)
     })
+    child.on('exit', (code, signal) => ended(failure ?? signal ?? `code ${code}`))
   }
 
   #onExit(reason: string, livedMs: number): void {

@@ -65,16 +65,12 @@ export class Meter {
       outcome: settlement.outcome,
       promptTokens: settlement.usage?.promptTokens ?? 0,
       completionTokens: settlement.usage?.completionTokens ?? 0,
-      tokensSource: this.#notRun || isCounted(settlement, status) ? 'reported' : 'lost',
+      tokensSource: this.#notRun || settlement.usage ? 'reported' : 'lost',
       ttftMs: stream && first !== null ? first - startedAt : null,
       durationMs: this.#options.now() - startedAt,
     }
   }
 }
-
-/** Without a count, only a backend that turned the request down is known to have used nothing. */
-const isCounted = ({ usage, outcome }: Settlement, status: number): boolean =>
-  usage !== null || (outcome === 'completed' && status >= 400)
 
 const logFields = (record: UsageRecord, clientRequestId: string | undefined): LogFields => ({
   request: record.requestId,

@@ -68,8 +68,8 @@ export const optionalStrings = (
   const value = from[name]
   if (!isGiven(value)) return undefined
   const list: readonly unknown[] = Array.isArray(value) ? value : [value]
-  const strings = list.filter((item) => typeof item === 'string' && item !== '')
-  if (strings.length === list.length && list.length <= maxItems) return strings as string[]
+  const strings = list.filter((item): item is string => typeof item === 'string' && item !== '')
+  if (strings.length === list.length && list.length <= maxItems) return strings
   throw new InvalidRequest(
     `'${name}' must be a string or a list of at most ${maxItems} strings, none of them empty.`,
     name,

@@ -7,10 +7,13 @@ import type { EngineThreadData, FromEngine, ToEngine } from './messages.ts'
 
 /** What routes need of an engine; a second one (an upstream such as vLLM) fits behind it. */
 export interface Engine {
-  /** @throws ApiError 503 when too many requests wait or the engine has died */
+  /**
+   * @param request its id is unlike that of every request still in the engine
+   * @throws ApiError 503 when too many requests wait or the engine has ended
+   */
   add(request: GenerationRequest): GenerationStream
   stats(): EngineStats
-  /** Aborts what runs and ends the thread. */
+  /** Ends the thread; what still runs ends with `error`. Idempotent. */
   close(): Promise<void>
 }
 
@@ -20,8 +23,8 @@ export type OnnxEngineOptions = EngineThreadData & {
 }
 
 export class OnnxEngine implements Engine {
-  /** Settles when the thread has ended without being asked to, with the reason; never rejects. */
-  readonly died: Promise<Error>
+  /** Resolves when the thread has ended, with the reason; never rejects. */
+  readonly ended: Promise<Error>
   readonly #worker: Worker
   readonly #maxNumRequests: number
   readonly #streams = new Map<string, GenerationStream>()
@@ -33,9 +36,11 @@ export class OnnxEngine implements Engine {
     this.#worker = worker
     this.#maxNumRequests = maxNumRequests
     worker.on('message', (message: FromEngine) => this.#receive(message))
-    this.died = new Promise((resolve) => {
-      worker.once('error', (error) => this.#end(resolve, error))
-      worker.once('exit', () => this.#end(resolve, new Error('the engine thread has ended')))
+    this.ended = new Promise((resolve) => {
+      let reason = new Error('the engine thread has ended')
+      worker.once('error', (error) => (reason = error))
+      // Only now has every message of the thread been received.
+      worker.once('exit', () => resolve(this.#end(reason)))
     })
   }
 
@@ -43,7 +48,7 @@ export class OnnxEngine implements Engine {
   static async start({ maxNumRequests, ...data }: OnnxEngineOptions): Promise<OnnxEngine> {
     const worker = new Worker(new URL('./thread.ts', import.meta.url), { workerData: data })
     const engine = new OnnxEngine(worker, maxNumRequests)
-    const failure = await Promise.race([engine.#ready.promise, engine.died])
+    const failure = await Promise.race([engine.#ready.promise, engine.ended])
     if (failure) throw failure
     return engine
   }
@@ -63,6 +68,8 @@ export class OnnxEngine implements Engine {
         retryAfterSeconds: 1,
       })
     }
+    if (this.#streams.has(request.id))
+      throw new Error(`request ${request.id} is in the engine already`)
     const stream = new GenerationStream(() => this.#tell({ type: 'abort', id: request.id }))
     this.#streams.set(request.id, stream)
     this.#tell({ type: 'add', request })
@@ -78,7 +85,7 @@ export class OnnxEngine implements Engine {
       this.#state = 'closing'
       this.#tell({ type: 'close' })
     }
-    await this.died
+    await this.ended
   }
 
   #tell(message: ToEngine): void {
@@ -94,11 +101,11 @@ export class OnnxEngine implements Engine {
     }
   }
 
-  #end(resolve: (error: Error) => void, error: Error): void {
+  #end(reason: Error): Error {
     this.#state = 'ended'
     for (const stream of this.#streams.values()) stream.fail()
     this.#streams.clear()
     this.#stats = { ...this.#stats, running: 0, waiting: 0 }
-    resolve(error)
+    return reason
   }
 }

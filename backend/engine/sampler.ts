@@ -2,10 +2,19 @@
 import type { SamplingParams } from './generation.ts'
 import type { Random } from './random.ts'
 
-/** @param logits [vocab] of one sequence; not changed */
-export const sample = (logits: Float32Array, params: SamplingParams, random: Random): number => {
-  if (params.temperature < minTemperature) return argmax(logits)
-  const weights = softmaxWeights(logits, params.temperature)
+/**
+ * @param logits [vocab] of one sequence; not changed
+ * @returns null when the logits are no numbers: the model overflowed, and nothing can be drawn
+ */
+export const sample = (
+  logits: Float32Array,
+  params: SamplingParams,
+  random: Random,
+): number | null => {
+  const likeliest = argmax(logits)
+  if (!Number.isFinite(logits[likeliest])) return null
+  if (params.temperature < minTemperature) return likeliest
+  const weights = softmaxWeights(logits, params.temperature, logits[likeliest]!)
   const candidates = nucleus(weights, params)
   return candidates === null ? drawFromAll(weights, random) : draw(weights, candidates, random)
 }
@@ -21,10 +30,12 @@ export const argmax = (logits: Float32Array): number => {
 }
 
 /** exp((logit − max) / temperature): probabilities up to their common sum. */
-const softmaxWeights = (logits: Float32Array, temperature: number): Float64Array => {
-  const max = logits[argmax(logits)]!
+const softmaxWeights = (logits: Float32Array, temperature: number, max: number): Float64Array => {
   const weights = new Float64Array(logits.length)
-  for (let i = 0; i < logits.length; i++) weights[i] = Math.exp((logits[i]! - max) / temperature)
+  for (let i = 0; i < logits.length; i++) {
+    // A logit that is NaN gets no weight.
+    weights[i] = Math.exp((logits[i]! - max) / temperature) || 0
+  }
   return weights
 }
 
@@ -38,7 +49,7 @@ const nucleus = (weights: Float64Array, params: SamplingParams): Uint32Array | n
     const sorted = byWeight(weights, tailWeight(total, weights.length, params.topP))
     return smallestMass(weights, sorted, params.topP * total)
   }
-  const top = byWeight(weights, 0).subarray(0, params.topK)
+  const top = byWeight(weights, kthWeight(weights, params.topK)).subarray(0, params.topK)
   return limitsMass ? smallestMass(weights, top, params.topP * massOf(weights, top)) : top
 }
 
@@ -48,6 +59,23 @@ const nucleus = (weights: Float64Array, params: SamplingParams): Uint32Array | n
  */
 const tailWeight = (total: number, vocabSize: number, topP: number): number =>
   ((1 - topP) * total) / vocabSize
+
+/** The k-th largest weight, in one pass: sorting a whole vocabulary costs milliseconds a token. */
+const kthWeight = (weights: Float64Array, k: number): number => {
+  const kept = new Float64Array(2 * k)
+  let count = 0
+  let least = -1
+  for (const weight of weights) {
+    if (weight <= least) continue
+    kept[count++] = weight
+    if (count < kept.length) continue
+    // Full: back to the k largest of them.
+    kept.sort().copyWithin(0, k)
+    count = k
+    least = kept[0]!
+  }
+  return kept.subarray(0, count).sort()[count - k]!
+}
 
 const byWeight = (weights: Float64Array, minWeight: number): Uint32Array => {
   const kept = new Uint32Array(weights.length)

@@ -98,11 +98,17 @@ export class StepLoop {
   }
 
   #append(sequence: Sequence, logits: Float32Array): GenerationEvent {
-    const token = sample(logits, sequence.request.sampling, sequence.random)
-    this.#generatedTokens++
-    const event = sequence.append(token, this.#options.endOfSequenceTokens.has(token))
+    const event = this.#draw(sequence, logits)
     if (event.end) this.#remove(sequence)
     return event
+  }
+
+  #draw(sequence: Sequence, logits: Float32Array): GenerationEvent {
+    const token = sample(logits, sequence.request.sampling, sequence.random)
+    // Only this sequence is lost: the others have slots and logits of their own.
+    if (token === null) return sequence.end('error')
+    this.#generatedTokens++
+    return sequence.append(token, this.#options.endOfSequenceTokens.has(token))
   }
 
   #remove(sequence: Sequence): void {

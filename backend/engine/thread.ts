@@ -48,6 +48,7 @@ port.on('message', (message: ToEngine) => {
   if (message.type === 'add') loop.add(message.request)
   if (message.type === 'abort') loop.abort(message.id)
   if (message.type === 'close') isClosing = true
+  // A step that throws is not caught: it ends the thread, and engine.ts tells every request.
   void runSteps()
 })
 

@@ -81,12 +81,12 @@ export const convertModel = async (
   await removeLeftovers(outFolder)
   const temporary = await mkdtemp(join(parent, `${basename(outFolder)}.tmp-`))
   try {
-    log?.info('converting model', { from: modelFolder, to: outFolder })
+    log?.info('converting model', { model: basename(modelFolder) })
     const manifest = await writeConversion(modelFolder, temporary, config, source)
     await publishFolder(temporary, outFolder, async () => {
       return (await findConversion(outFolder, source)) !== null
     })
-    log?.info('converted model', { to: outFolder, bytes: manifest.weightsBytes })
+    log?.info('converted model', { bytes: manifest.weightsBytes })
     return manifest
   } finally {
     await rm(temporary, { recursive: true, force: true })

@@ -24,7 +24,11 @@ type Answer = {
 }
 
 /** The whole text in one body. @throws ApiError when the engine fails or the client left */
-export const wholeAnswer = async ({ generation, promptTokens, format }: Answer) => {
+export const wholeAnswer = async ({
+  generation,
+  promptTokens,
+  format,
+}: Answer): Promise<Response> => {
   let text = ''
   for await (const event of generation) {
     text += event.text
@@ -40,7 +44,11 @@ export const wholeAnswer = async ({ generation, promptTokens, format }: Answer) 
  * Server-sent events. The head waits for the first token, so that a failure before it still has a
  * status; after it a failure errors the body, which then has no `[DONE]`.
  */
-export const streamedAnswer = async ({ generation, promptTokens, format }: Answer) => {
+export const streamedAnswer = async ({
+  generation,
+  promptTokens,
+  format,
+}: Answer): Promise<Response> => {
   const events = generation[Symbol.asyncIterator]()
   let first: IteratorResult<GenerationEvent, void> | null = await events.next()
   if (first.done) throw engineFailed()

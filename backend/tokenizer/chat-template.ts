@@ -46,6 +46,9 @@ export class ChatTemplate {
       return this.#template.render({
         ...this.#specialTokens,
         messages,
+        // Not left out, since templates ask whether they are none.
+        tools: null,
+        documents: null,
         add_generation_prompt: options.addGenerationPrompt,
       })
     } catch (cause) {

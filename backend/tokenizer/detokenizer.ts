@@ -31,8 +31,9 @@ export class Detokenizer {
   /** The text that `token` completes; may be empty. */
   push(token: number): string {
     this.#held.push(token)
-    const text = this.#heldText()
-    if (text.endsWith(replacement) && this.#held.length < maxHeldTokens) return ''
+    const whole = this.#decodeAll()
+    if (whole.endsWith(replacement) && this.#held.length < maxHeldTokens) return ''
+    const text = this.#newText(whole)
     this.#context = this.#held
     this.#held = []
     return text
@@ -40,13 +41,27 @@ export class Detokenizer {
 
   /** The text still held back when no more tokens come; incomplete bytes show as U+FFFD. */
   flush(): string {
-    const text = this.#held.length === 0 ? '' : this.#heldText()
+    const text = this.#held.length === 0 ? '' : this.#newText(this.#decodeAll())
     this.#held = []
     return text
   }
 
-  #heldText(): string {
-    const before = this.#tokenizer.decode(this.#context)
-    return this.#tokenizer.decode([...this.#context, ...this.#held]).slice(before.length)
+  #decodeAll(): string {
+    return this.#tokenizer.decode([...this.#context, ...this.#held])
   }
+
+  #newText(whole: string): string {
+    return whole.slice(commonLength(this.#tokenizer.decode(this.#context), whole))
+  }
+}
+
+/**
+ * How much of `whole` stood before. Mostly all of `before`; but where that ended with half a
+ * character, the character that the new tokens complete is new.
+ */
+const commonLength = (before: string, whole: string): number => {
+  if (whole.startsWith(before)) return before.length
+  let length = 0
+  while (length < before.length && before[length] === whole[length]) length++
+  return length
 }

@@ -6,18 +6,34 @@ import { ModelFolderError } from '../model-folder-error.ts'
 
 export class Tokenizer {
   readonly #tokenizer: HuggingFaceTokenizer
+  /** Characters of the longest token as it is written in the vocabulary; never shorter than its text. */
+  readonly #longestToken: number
 
   /** @param tokenizerJson, configJson the parsed tokenizer.json and tokenizer_config.json */
   constructor(tokenizerJson: object, configJson: object) {
     this.#tokenizer = new HuggingFaceTokenizer(tokenizerJson, configJson)
+    let longest = 1
+    for (const token of this.#tokenizer.get_vocab(true).keys()) {
+      longest = Math.max(longest, token.length)
+    }
+    this.#longestToken = longest
   }
 
-  /** Reads `tokenizer.json` and, where present, `tokenizer_config.json`. @throws ModelFolderError */
+  /** Reads `tokenizer.json` and `tokenizer_config.json`. @throws ModelFolderError */
   static load(folder: string): Tokenizer {
-    return new Tokenizer(
-      readJsonObject(join(folder, 'tokenizer.json')),
-      readJsonObject(join(folder, 'tokenizer_config.json')),
-    )
+    const path = join(folder, 'tokenizer.json')
+    const tokenizerJson = readJsonObject(path)
+    const configJson = readJsonObject(join(folder, 'tokenizer_config.json'))
+    try {
+      return new Tokenizer(tokenizerJson, configJson)
+    } catch (cause) {
+      throw new ModelFolderError(path, cause)
+    }
+  }
+
+  /** So many tokens `text` has at least: known at once, where encoding takes seconds a megabyte. */
+  minTokens(text: string): number {
+    return Math.ceil(text.length / this.#longestToken)
   }
 
   /**

@@ -6,13 +6,15 @@ import { databasePath, openHome, pepperPath } from '../home.ts'
 import type { Admin } from './admin.ts'
 import { DatabaseAdmin } from './database-admin.ts'
 import { SocketAdmin } from './socket-admin.ts'
-import { controlSocketPath } from './socket-path.ts'
+import { controlSocketPath, controlSocketProblem } from './socket-path.ts'
 
 /** The administration of the gateway whose data directory is `home`. To be closed after use. */
 export const openAdmin = async (home: string): Promise<Admin> => {
+  const problem = controlSocketProblem(home)
+  if (problem) throw new Error(problem)
+  await openHome(home)
   const socketPath = controlSocketPath(home)
   if (await isListening(socketPath)) return new SocketAdmin(socketPath)
-  await openHome(home)
   const pepper = await openPepper(pepperPath(home))
   const { db, close } = await openDatabase(databasePath(home))
   return new DatabaseAdmin({ db, pepper, now: Date.now, gateway: null, onClose: close })

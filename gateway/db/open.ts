@@ -30,7 +30,7 @@ export const openDatabase = async (
   file: string,
   migrationsFolder: string = ownMigrations,
 ): Promise<OpenDatabase> => {
-  const sqlite = new DatabaseSync(file, { timeout: busyTimeoutMs })
+  const sqlite = openFile(file)
   try {
     await useWriteAheadLog(sqlite)
     sqlite.exec('PRAGMA synchronous = NORMAL')
@@ -39,9 +39,23 @@ export const openDatabase = async (
     return { db, close: () => sqlite.isOpen && sqlite.close() }
   } catch (error) {
     sqlite.close()
-    throw error
+    throw naming(file, error)
   }
 }
+
+const openFile = (file: string): DatabaseSync => {
+  try {
+    return new DatabaseSync(file, { timeout: busyTimeoutMs })
+  } catch (error) {
+    throw naming(file, error)
+  }
+}
+
+/** SQLite's own errors do not say which file they are about. */
+const naming = (file: string, error: unknown): unknown =>
+  error instanceof Error && 'code' in error && error.code === 'ERR_SQLITE_ERROR'
+    ? new Error(`cannot use the database ${file}: ${error.message}`, { cause: error })
+    : error
 
 /** SQLite does not apply its busy timeout to a change of the journal mode, so the wait is here. */
 const useWriteAheadLog = async (sqlite: DatabaseSync): Promise<void> => {

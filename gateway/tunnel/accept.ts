@@ -11,6 +11,7 @@ import { errorBody } from '../../shared/openai/error.ts'
 import { protocolName, tunnelPath } from '../../shared/tunnel/handshake.ts'
 import { defaultTiming, limits, type Timing } from '../../shared/tunnel/limits.ts'
 import { feedSession, socketTransport } from '../../shared/tunnel/socket-transport.ts'
+import { errorFields } from '../error-fields.ts'
 import type { BackendIdentity, BackendRegistry } from './registry.ts'
 
 export type TunnelAcceptorOptions = {
@@ -88,7 +89,7 @@ export class TunnelAcceptor {
     try {
       return (await this.#lookUp(token)) ?? unknownToken
     } catch (error) {
-      this.#options.log.error('backend token could not be checked', { error: String(error) })
+      this.#options.log.error('backend token could not be checked', errorFields(error))
       return notNow
     } finally {
       this.#numPending--

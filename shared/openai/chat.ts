@@ -1,11 +1,12 @@
 /** `POST /v1/chat/completions` (https://platform.openai.com/docs/api-reference/chat): request and answers. */
 import { InvalidRequest } from '../errors.ts'
-import { fields, isFields, requiredString, type Fields } from '../parse.ts'
+import { fields, isFields, type Fields } from '../parse.ts'
 import { parseSamplingFields, tokenLimit, type SamplingFields } from './sampling.ts'
 import type { AnswerIdentity, FinishReason } from './answer.ts'
 import { usageBody, type Usage } from './usage.ts'
 
-const roles = ['system', 'developer', 'user', 'assistant', 'tool'] as const
+/** Messages of tools come with the tools, which are not served yet. */
+const roles = ['system', 'developer', 'user', 'assistant'] as const
 export type Role = (typeof roles)[number]
 
 export type ChatMessage = { readonly role: Role; readonly content: string }
@@ -33,15 +34,29 @@ const parseMessages = (value: unknown): ChatMessage[] => {
 
 const parseMessage = (value: unknown, path: string): ChatMessage => {
   if (!isFields(value)) throw new InvalidRequest(`'${path}' must be an object.`, path)
-  const name = requiredString(value, 'role')
-  const role = roles.find((known) => known === name)
+  const role = roles.find((known) => known === value.role)
   if (role === undefined) {
     throw new InvalidRequest(`'${path}.role' must be one of ${roles.join(', ')}.`, `${path}.role`)
   }
+  refuseToolCalls(value, path)
   // The newer name of the same role; templates know only `system`.
   return {
     role: role === 'developer' ? 'system' : role,
     content: parseContent(value.content, path),
+  }
+}
+
+/** An answer of before that called tools would be rendered without its calls. */
+const refuseToolCalls = (message: Fields, path: string): void => {
+  for (const name of ['tool_calls', 'function_call']) {
+    const calls = message[name]
+    if (calls === undefined || calls === null) continue
+    if (Array.isArray(calls) && calls.length === 0) continue
+    throw new InvalidRequest(
+      `'${path}.${name}' is not supported yet: leave it out.`,
+      `${path}.${name}`,
+      'unsupported_parameter',
+    )
   }
 }
 
@@ -66,13 +81,13 @@ export const chatCompletion = (
   usage: Usage,
 ) => ({
   id: identity.id,
-  object: 'chat.completion',
+  object: 'chat.completion' as const,
   created: identity.created,
   model: identity.model,
   choices: [
     {
       index: 0,
-      message: { role: 'assistant', content, refusal: null },
+      message: { role: 'assistant' as const, content, refusal: null },
       logprobs: null,
       finish_reason: finishReason,
     },
@@ -90,7 +105,7 @@ export const chatChunk = (
   includeUsage: boolean,
 ) => ({
   id: identity.id,
-  object: 'chat.completion.chunk',
+  object: 'chat.completion.chunk' as const,
   created: identity.created,
   model: identity.model,
   choices: [{ index: 0, delta, logprobs: null, finish_reason: finishReason }],
@@ -100,7 +115,7 @@ export const chatChunk = (
 /** The last chunk before `[DONE]` when the client asked for usage. */
 export const chatUsageChunk = (identity: AnswerIdentity, usage: Usage) => ({
   id: identity.id,
-  object: 'chat.completion.chunk',
+  object: 'chat.completion.chunk' as const,
   created: identity.created,
   model: identity.model,
   choices: [],

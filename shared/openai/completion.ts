@@ -25,17 +25,22 @@ export const parseCompletionRequest = (body: unknown): CompletionRequest => {
 }
 
 const parsePrompt = (value: unknown): string | readonly number[] => {
-  if (typeof value === 'string') return value
-  if (Array.isArray(value) && value.length > 0) {
-    if (value.every((item): item is number => Number.isSafeInteger(item))) return value
-    if (value.length === 1) return parsePrompt(value[0])
+  if (isPrompt(value)) return value
+  const prompts: readonly unknown[] = Array.isArray(value) ? value : []
+  if (prompts.length > 1 && prompts.every(isPrompt)) {
     throw new InvalidRequest(
       "'prompt' with several prompts is not supported yet: send one request for each.",
       'prompt',
     )
   }
+  const only = prompts[0]
+  if (prompts.length === 1 && isPrompt(only)) return only
   throw new InvalidRequest("'prompt' must be a string or a list of token ids.", 'prompt')
 }
+
+const isPrompt = (value: unknown): value is string | readonly number[] =>
+  typeof value === 'string' ||
+  (Array.isArray(value) && value.length > 0 && value.every((item) => Number.isSafeInteger(item)))
 
 /** The whole answer. */
 export const completionBody = (
@@ -54,9 +59,13 @@ export const completionChunk = (
 ) => ({ ...body(identity, text, finishReason), ...(includeUsage ? { usage: null } : {}) })
 
 /** OpenAI calls whole answers and chunks alike `text_completion`. */
-const body = (identity: AnswerIdentity, text: string, finishReason: FinishReason | null) => ({
+const body = <Reason extends FinishReason | null>(
+  identity: AnswerIdentity,
+  text: string,
+  finishReason: Reason,
+) => ({
   id: identity.id,
-  object: 'text_completion',
+  object: 'text_completion' as const,
   created: identity.created,
   model: identity.model,
   choices: [{ index: 0, text, logprobs: null, finish_reason: finishReason }],
@@ -65,7 +74,7 @@ const body = (identity: AnswerIdentity, text: string, finishReason: FinishReason
 /** The last chunk before `[DONE]` when the client asked for usage. */
 export const completionUsageChunk = (identity: AnswerIdentity, usage: Usage) => ({
   id: identity.id,
-  object: 'text_completion',
+  object: 'text_completion' as const,
   created: identity.created,
   model: identity.model,
   choices: [],

@@ -3,7 +3,7 @@
 /** @param created Unix time in seconds */
 export const modelBody = (id: string, created: number) => ({
   id,
-  object: 'model',
+  object: 'model' as const,
   created,
   owned_by: 'burrow',
   root: id,
@@ -27,6 +27,6 @@ export const modelBody = (id: string, created: number) => ({
 })
 
 export const modelListBody = (models: readonly ReturnType<typeof modelBody>[]) => ({
-  object: 'list',
+  object: 'list' as const,
   data: models,
 })

@@ -192,7 +192,11 @@ export class BackendStream implements ServedExchange {
   }
 
   async #countFinal(): Promise<void> {
-    if (!this.#final) return
+    if (!this.#final) {
+      // The handler is done and has counted nothing, so it used nothing.
+      this.#reported ??= { promptTokens: 0, completionTokens: 0 }
+      return
+    }
     try {
       this.#reported = (await this.#final) ?? this.#reported
     } catch (error) {

@@ -43,7 +43,7 @@ export interface Exchange {
   cancel(reason: string): void
 }
 
-/** What a backend's handler is given beside the request. */
+/** What a backend's handler is given beside the request. One that counts nothing has used nothing. */
 export interface ServedExchange {
   readonly requestId: string
   /** The count so far, or the final one; the last call counts. */

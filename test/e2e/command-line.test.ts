@@ -2,12 +2,13 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import { createServer } from 'node:net'
 import { once } from 'node:events'
-import { cpSync, existsSync, realpathSync, statSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, realpathSync, statSync, writeFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { bundledModelFolder } from '../../backend/config.ts'
 import { BurrowProcess, childPids, runBurrow, runJson } from '../support/burrow-process.ts'
 import { eventually } from '../support/eventually.ts'
+import { RunningBurrow } from '../support/running-burrow.ts'
 import { SseReader } from '../support/sse-reader.ts'
 import { tempFolder } from '../support/temp-folder.ts'
 
@@ -39,6 +40,35 @@ describe('burrow up', () => {
     expect(await exited).toBe(0)
     expect(existsSync(`/proc/${backend}`)).toBe(false)
     expect(burrow.output).not.toMatch(/Error|\n\s+at /)
+  })
+
+  test('a second Ctrl-C cuts what runs, honestly, and it is in the books', async () => {
+    const burrow = await RunningBurrow.start()
+    const reader = new SseReader(await burrow.chatStream('count from 1 to 400'))
+    await reader.next()
+    const exited = burrow.process.interrupt()
+    await burrow.process.printed(/stopping/)
+    burrow.process.child.kill('SIGINT')
+    const events = await reader.rest()
+    expect(JSON.parse(events.at(-1) ?? '')).toMatchObject({ error: { code: 'gateway_draining' } })
+    expect(await exited).toBe(0)
+    const [record, ...more] = burrow.usage()
+    expect(more).toEqual([])
+    expect(record).toMatchObject({ outcome: 'cancelled', tokens_source: 'reported' })
+    expect(record?.completion_tokens).toBeGreaterThanOrEqual(events.length)
+    await burrow.stop()
+  })
+
+  test('goes on when nobody reads its output any more', async () => {
+    const burrow = await RunningBurrow.start()
+    burrow.process.child.stdout?.destroy()
+    burrow.process.child.stderr?.destroy()
+    for (let i = 0; i < 2; i++) {
+      const response = await burrow.chatStream('3+5=?')
+      expect((await new SseReader(response).rest()).at(-1)).toBe('[DONE]')
+    }
+    expect(await burrow.process.interrupt()).toBe(0)
+    await burrow.stop()
   })
 
   test('a second start shows no key again, and the first key still works', async () => {
@@ -111,6 +141,7 @@ describe('mistakes end with one clear line and exit code 1', () => {
     [['up', '--port', '70000'], /--port/],
     [['up', '--model', '/nowhere'], /\/nowhere is no model folder/],
     [['up', '--served-model-name', 'a b'], /served model name/],
+    [['up', '--port', '-1'], /--port/],
     [['up', 'now'], /now/],
     [['backend'], /--gateway.*token/],
     [['backend', '--gateway', 'ws://example.com/tunnel', '--token', 'brt_x'], /wss:\/\//],
@@ -118,13 +149,13 @@ describe('mistakes end with one clear line and exit code 1', () => {
     [['dig'], /unknown command dig/],
     [['keys'], /create, list, revoke/],
     [['keys', 'create'], /--name/],
+    [['keys', 'list', 'key_none'], /burrow keys takes/],
     [['keys', 'revoke', 'key_none'], /key_none/],
     [['backends', 'revoke'], /ID/],
   ])('burrow %j', async (args, message) => {
     const { code, stdout, stderr } = await runBurrow(args, { BURROW_HOME: tempFolder() })
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
-    expect(lines(stderr)).toEqual([expect.stringMatching(message)])
-    expect(stderr).not.toMatch(/\n\s+at /)
+    expect(stderr.split('\n')).toEqual([expect.stringMatching(message), ''])
   })
 
   test.each([
@@ -148,6 +179,30 @@ describe('mistakes end with one clear line and exit code 1', () => {
     expect(code).toBe(1)
     expect(lines(stderr)).toEqual([expect.stringMatching(message)])
     expect(stderr).not.toMatch(/\n\s+at /)
+  })
+
+  test.each([
+    ['no directory', (home: string) => writeFileSync(home, ''), /cannot use \S+home: .*--home/],
+    ['one that others can enter', (home: string) => mkdirSync(home, 0o755), /chmod 700/],
+    [
+      'one with a broken database',
+      (home: string) => {
+        mkdirSync(home, 0o700)
+        writeFileSync(join(home, 'burrow.db'), 'no database'.repeat(100))
+      },
+      /cannot use the database \S+burrow\.db: /,
+    ],
+  ])('a data directory that is %s', async (_, make, message) => {
+    const home = join(tempFolder(), 'home')
+    make(home)
+    for (const args of [
+      ['gateway', '--port', '0'],
+      ['keys', 'list'],
+    ]) {
+      const { code, stderr } = await runBurrow([...args, '--home', home])
+      expect(code).toBe(1)
+      expect(stderr.split('\n')).toEqual([expect.stringMatching(message), ''])
+    }
   })
 
   test('a second gateway in the same data directory', async () => {
@@ -179,6 +234,13 @@ describe('keys and backends', () => {
     expect(JSON.stringify(await runJson(['backends', 'list', '--home', home]))).not.toContain(
       backend.token,
     )
+  })
+})
+
+test.each([[['--help']], [['up', '--help']], [[]]])('burrow %j tells the usage', async (args) => {
+  expect(await runBurrow(args)).toMatchObject({
+    code: 0,
+    stdout: expect.stringMatching(/^Usage: /),
   })
 })
 

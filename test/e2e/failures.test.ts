@@ -1,5 +1,8 @@
 /** What the client sees, and what the books say, when a part of the system goes away. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Admin } from '../../gateway/control/admin.ts'
+import { openAdmin } from '../../gateway/control/open-admin.ts'
+import { isFields } from '../../shared/parse.ts'
 import { BurrowProcess, childPids, runJson } from '../support/burrow-process.ts'
 import { eventually } from '../support/eventually.ts'
 import { RunningBurrow } from '../support/running-burrow.ts'
@@ -72,6 +75,7 @@ describe('two sides apart, a relay between them', () => {
   let gateway: BurrowProcess
   let backend: BurrowProcess
   let relay: Relay
+  let admin: Admin
   let url: string
   let key: string
 
@@ -86,8 +90,10 @@ describe('two sides apart, a relay between them', () => {
       { BURROW_TOKEN: token },
     )
     await backend.printed(/tunnel connected/)
+    admin = await openAdmin(home)
   })
   afterAll(async () => {
+    admin.close()
     await backend.interrupt()
     await gateway.interrupt()
     await relay.close()
@@ -115,6 +121,11 @@ describe('two sides apart, a relay between them', () => {
     const reader = new SseReader(await post('count from 1 to 400', true))
     const whole = post('count from 1 to 399', false)
     for (let i = 0; i < 5; i++) await reader.next()
+    // Both must run: a request that is not sent yet is turned down by 503 instead.
+    await eventually(async () => {
+      const [box] = await admin.listBackends()
+      return isFields(box?.health) && box.health.running === 2
+    })
     relay.cut()
     expectHonestEnd(await reader.rest())
     const answer = await whole

@@ -73,7 +73,7 @@ export class BurrowProcess {
   }
 }
 
-/** Runs a command that ends by itself. */
+/** Runs a command that ends by itself; one that does not is killed, and its code is null. */
 export const runBurrow = async (
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
@@ -81,6 +81,8 @@ export const runBurrow = async (
   const child = spawn(process.execPath, [burrowJs, ...args], {
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: 30_000,
+    killSignal: 'SIGKILL',
   })
   let stdout = ''
   let stderr = ''

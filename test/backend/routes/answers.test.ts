@@ -171,6 +171,69 @@ describe('chat completions', () => {
   })
 })
 
+describe('a prompt', () => {
+  const refused = async (path: string, body: object, given: Partial<LoadedModel> = {}) => {
+    const { app, engine } = appWith(say('x'), given)
+    const response = await app.request(post(path, { model: 'tiger', ...body }))
+    expect(engine.requests).toEqual([])
+    return { status: response.status, body: await response.json() }
+  }
+
+  test('of megabytes is refused at once: nobody else waits for its tokens', async () => {
+    const content = '你好世界'.repeat(1_000_000)
+    const startedAt = performance.now()
+    const chats = await refused('/v1/chat/completions', { messages: [{ role: 'user', content }] })
+    const texts = await refused('/v1/completions', { prompt: content })
+    const many = await refused('/v1/chat/completions', {
+      messages: Array.from({ length: 100_000 }, () => ({ role: 'user', content: '' })),
+    })
+    expect(performance.now() - startedAt).toBeLessThan(2_000)
+    for (const [answer, param] of [
+      [chats, 'messages'],
+      [texts, 'prompt'],
+      [many, 'messages'],
+    ] as const) {
+      expect(answer).toMatchObject({
+        status: 400,
+        body: { error: { code: 'context_length_exceeded', param } },
+      })
+    }
+    expect(JSON.stringify(many.body)).toContain('your prompt has at least 100000 tokens')
+  })
+
+  test('with a token that the tokenizer knows and the model does not is refused', async () => {
+    const [token = 0] = model.tokenizer.encode('9', false)
+    const small = { vocabSize: token }
+    const text = `has the token id ${token}; this model's ids go from 0 to ${token - 1}.`
+    expect(await refused('/v1/completions', { prompt: '9' }, small)).toMatchObject({
+      status: 400,
+      body: { error: { message: `'prompt' ${text}`, param: 'prompt' } },
+    })
+    const messages = [{ role: 'user', content: '9' }]
+    expect((await refused('/v1/chat/completions', { messages }, small)).status).toBe(400)
+  })
+})
+
+test.each([false, true])(
+  'a client gone before the start settles too, stream: %s',
+  async (stream) => {
+    const usages: Promise<Usage | null>[] = []
+    const exchange = {
+      requestId: 'req_1',
+      reportUsage: () => {},
+      usage: (final: Promise<Usage | null>) => usages.push(final),
+    }
+    const { app, engine } = appWith(() => {})
+    const signal = AbortSignal.abort()
+    const request = post('/v1/chat/completions', { ...chatBody, stream }, { signal })
+    // The body may be gone with the client: then there is nothing to start.
+    const response = await app.fetch(request, { exchange })
+    expect([400, 499]).toContain(response.status)
+    await Promise.all(usages)
+    expect(usages.length).toBe(engine.requests.length)
+  },
+)
+
 describe('completions', () => {
   test('answers in the form of text completions', async () => {
     const { app, engine } = appWith(say('a', 'b'))

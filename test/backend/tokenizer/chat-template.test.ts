@@ -61,6 +61,13 @@ test('a template may refuse the messages in its own words', () => {
   )
 })
 
+test('tools and documents are none, as Hugging Face has it', () => {
+  const template = new ChatTemplate(
+    "{{ tools is none }} {{ documents is none }} {{ 'x' if tools is defined }}",
+  )
+  expect(template.render(chat, { addGenerationPrompt: true })).toBe('true true x')
+})
+
 test('special tokens are at hand in the template', () => {
   const template = new ChatTemplate('{{ bos_token }}{{ messages[0].content }}', {
     bos_token: '<s>',

@@ -30,6 +30,21 @@ test('bytes that never make a character come out at the end as U+FFFD', () => {
   expect(pieces([first])).toEqual(['', '\uFFFD'])
 })
 
+test.each(['龘', '🐯'])('a %s that the prompt began comes whole', (text) => {
+  const tokens = tokenizer.encode(text, false)
+  for (let begun = 1; begun < tokens.length; begun++) {
+    const detokenizer = new Detokenizer(tokenizer, [5, ...tokens.slice(0, begun)])
+    const parts = tokens.slice(begun).map((token) => detokenizer.push(token))
+    expect(parts.join('')).toBe(text)
+  }
+})
+
+test('a prompt that ends with U+FFFD itself is not said again', () => {
+  const detokenizer = new Detokenizer(tokenizer, tokenizer.encode('a\uFFFD', false))
+  const parts = tokenizer.encode('b', false).map((token) => detokenizer.push(token))
+  expect(parts.join('')).toBe('b')
+})
+
 test('endless broken bytes are not held back for ever', () => {
   const [first = 0] = tokenizer.encode('龘', false)
   const parts = pieces(Array.from({ length: 100 }, () => first))

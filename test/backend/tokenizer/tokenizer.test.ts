@@ -20,6 +20,16 @@ test('ids are those of the Hugging Face library, and decode to the text', () => 
   expect(golden.map(({ ids }) => tokenizer.decode(ids))).toEqual(withoutSpecials)
 })
 
+test('the least number of tokens is never more than there are', () => {
+  const tokenizer = Tokenizer.load(bundledModelFolder)
+  for (const text of ['', 'x', ...golden.map((one) => one.text), 'Instruction:'.repeat(100)]) {
+    const tokens = tokenizer.encode(text, true)
+    expect(tokenizer.minTokens(text)).toBeLessThanOrEqual(tokens.length)
+  }
+  // The longest token is a text of 8 characters with 3 bytes each.
+  expect(tokenizer.minTokens('x'.repeat(2_400))).toBe(100)
+})
+
 test('a folder without a tokenizer is named in the error', () => {
   expect(() => Tokenizer.load('/nowhere')).toThrow(ModelFolderError)
   expect(() => Tokenizer.load('/nowhere')).toThrow(/\/nowhere\/tokenizer.json/)

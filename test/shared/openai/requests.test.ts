@@ -74,6 +74,17 @@ describe('parseChatRequest', () => {
       { model: 'm', messages: [{ role: 'user', content: [{ type: 'image_url' }] }] },
       'messages[0].content',
     ],
+    [{ model: 'm', messages: [{ role: 5, content: 'x' }] }, 'messages[0].role'],
+    [{ model: 'm', messages: [{ role: 'tool', content: 'x' }] }, 'messages[0].role'],
+    [
+      {
+        model: 'm',
+        messages: [...messages, { role: 'assistant', content: '', tool_calls: [{ id: 'c' }] }],
+      },
+      'messages[1].tool_calls',
+    ],
+    [{ model: 'm', messages, min_tokens: 5 }, 'min_tokens'],
+    [{ model: 'm', messages, stop_token_ids: [5] }, 'stop_token_ids'],
     [{ model: 'm', messages, temperature: 3 }, 'temperature'],
     [{ model: 'm', messages, temperature: '1' }, 'temperature'],
     [{ model: 'm', messages, top_p: -0.1 }, 'top_p'],
@@ -119,7 +130,12 @@ describe('parseCompletionRequest', () => {
     })
   })
 
-  test.each([[undefined], [[]], [['a', 'b']], [[1.5]], [{}], [5]])(
+  test('a prompt nested without end is refused like any other', () => {
+    const prompt: unknown = JSON.parse('['.repeat(50_000) + ']'.repeat(50_000))
+    expect(refusal(() => parseCompletionRequest({ model: 'm', prompt })).param).toBe('prompt')
+  })
+
+  test.each([[undefined], [[]], [['a', 'b']], [[['a']]], [[1.5]], [{}], [5]])(
     'refuses the prompt %j',
     (prompt) => {
       expect(refusal(() => parseCompletionRequest({ model: 'm', prompt })).param).toBe('prompt')

@@ -6,6 +6,7 @@ import { defaultTiming, limits } from '../../../shared/tunnel/limits.ts'
 import { sessionPair } from '../../support/tunnel-memory.ts'
 
 const usage = { promptTokens: 3, completionTokens: 4 }
+const nothing = { promptTokens: 0, completionTokens: 0 }
 
 const get: OpenRequest = {
   requestId: 'r',
@@ -75,7 +76,7 @@ describe('an exchange', () => {
     const exchange = gateway.open(get)
     expect((await exchange.head).status).toBe(204)
     expect((await new Response(exchange.body).bytes()).byteLength).toBe(0)
-    expect(await exchange.settled).toEqual({ outcome: 'completed', usage: null })
+    expect(await exchange.settled).toEqual({ outcome: 'completed', usage: nothing })
   })
 
   it('settles with the final count, though it comes after the body', async () => {
@@ -111,7 +112,7 @@ describe('an exchange', () => {
     })
     const exchange = gateway.open(post(new Uint8Array(8 * 1024 * 1024)))
     expect((await exchange.head).status).toBe(413)
-    expect(await exchange.settled).toEqual({ outcome: 'completed', usage: null })
+    expect(await exchange.settled).toEqual({ outcome: 'completed', usage: nothing })
     // One window of the body, in messages of 256 KiB.
     expect(toBackend.numMessages).toBeLessThan(6)
   })
@@ -134,7 +135,7 @@ describe('a failed exchange', () => {
     })
     expect(await exchange.settled).toEqual({
       outcome: 'failed',
-      usage: null,
+      usage: nothing,
       errorCode: 'INTERNAL',
     })
     expect(errors).toEqual([['request failed', 'r']])
@@ -292,7 +293,7 @@ describe('a cancelled exchange', () => {
     const exchange = gateway.open(get)
     await new Promise((resolve) => setTimeout(resolve, 10))
     exchange.cancel('enough')
-    expect(await exchange.settled).toEqual({ outcome: 'cancelled', usage: null })
+    expect(await exchange.settled).toEqual({ outcome: 'cancelled', usage: nothing })
     expect(errors).toEqual([])
   })
 

@@ -1,0 +1,85 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { expect, test } from 'vitest'
+import { bundledModelFolder, parseBackendConfig, parseModelConfig } from '../../backend/config.ts'
+import { ConfigError } from '../../shared/config-error.ts'
+import { tempFolder } from '../support/temp-folder.ts'
+
+/** The problems that are told. */
+const problems = (parse: () => unknown): readonly string[] => {
+  try {
+    parse()
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems
+    throw error
+  }
+  throw new Error('it was accepted')
+}
+
+const modelFolder = (name: string): string => {
+  const folder = join(tempFolder(), name)
+  mkdirSync(folder)
+  writeFileSync(join(folder, 'config.json'), '{}')
+  return folder
+}
+
+test('without a word the bundled model is served under its own name', () => {
+  expect(parseModelConfig({}, {})).toEqual({
+    modelFolder: bundledModelFolder,
+    servedModelName: 'burrow-tiny',
+    home: resolve('.burrow'),
+  })
+})
+
+test('a flag beats its variable, and an empty one is none', () => {
+  const model = modelFolder('tiger')
+  const env = {
+    BURROW_GATEWAY: 'ws://127.0.0.1:1/tunnel',
+    BURROW_TOKEN: 'brt_env',
+    BURROW_MODEL: '/nowhere',
+    BURROW_SERVED_MODEL_NAME: 'env-name',
+    BURROW_HOME: '/data',
+  }
+  const flags = { gateway: 'wss://g/tunnel', token: 'brt_flag', model, servedModelName: '' }
+  expect(parseBackendConfig(flags, env)).toEqual({
+    gatewayUrl: 'wss://g/tunnel',
+    token: 'brt_flag',
+    modelFolder: model,
+    servedModelName: 'env-name',
+    home: '/data',
+  })
+})
+
+test('a model of its own is served under the name of its folder', () => {
+  expect(parseModelConfig({ model: modelFolder('my-llama') }, {}).servedModelName).toBe('my-llama')
+})
+
+test('the token may come from a file, which beats the variable', () => {
+  const tokenFile = join(tempFolder(), 'token')
+  writeFileSync(tokenFile, 'brt_file\n')
+  const parse = (options: object, env: object) =>
+    parseBackendConfig({ gateway: 'wss://g/tunnel', ...options }, { ...env }).token
+  expect(parse({ tokenFile }, { BURROW_TOKEN: 'brt_env' })).toBe('brt_file')
+  expect(parse({}, { BURROW_TOKEN: 'brt_env' })).toBe('brt_env')
+})
+
+test('all problems are told together, each with what to do', () => {
+  expect(
+    problems(() => parseBackendConfig({ model: '/nowhere', servedModelName: 'a b' }, {})),
+  ).toEqual([
+    'the gateway is missing: give --gateway wss://HOST/tunnel or BURROW_GATEWAY',
+    'the backend token is missing: give --token-file FILE or BURROW_TOKEN ' +
+      '(`burrow backends enroll --name NAME` on the gateway prints one)',
+    '/nowhere is no model folder: it has no config.json',
+    'the served model name must have 1 to 128 visible ASCII characters: give --served-model-name',
+  ])
+})
+
+test('a token file that cannot be read is one problem, an empty one is a missing token', () => {
+  const parse = (tokenFile: string) =>
+    problems(() => parseBackendConfig({ gateway: 'wss://g/tunnel', tokenFile }, {}))
+  expect(parse('/nowhere')).toEqual([expect.stringMatching(/^cannot read --token-file: ENOENT/)])
+  const empty = join(tempFolder(), 'token')
+  writeFileSync(empty, '\n')
+  expect(parse(empty)).toEqual([expect.stringMatching(/^the backend token is missing/)])
+})

@@ -1,0 +1,96 @@
+import type OpenAI from 'openai'
+import { expect, test } from 'vitest'
+import { chatChunk, chatCompletion, chatUsageChunk } from '../../../shared/openai/chat.ts'
+import {
+  completionBody,
+  completionChunk,
+  completionUsageChunk,
+} from '../../../shared/openai/completion.ts'
+import { modelBody, modelListBody } from '../../../shared/openai/model.ts'
+
+const identity = { id: 'x-1', created: 1_700_000_000, model: 'tigerbot' }
+const usage = { promptTokens: 2, completionTokens: 3 }
+const usageFields = { prompt_tokens: 2, completion_tokens: 3, total_tokens: 5 }
+
+// The compiler holds each body against the official client's type.
+const chat: OpenAI.Chat.ChatCompletion = chatCompletion(identity, 'hi', 'stop', usage)
+const chunks: OpenAI.Chat.ChatCompletionChunk[] = [
+  chatChunk(identity, { role: 'assistant', content: '' }, null, false),
+  chatChunk(identity, {}, 'length', true),
+  chatUsageChunk(identity, usage),
+]
+const completion: OpenAI.Completion = completionBody(identity, 'hi', 'stop', usage)
+const completionUsage: OpenAI.Completion = completionUsageChunk(identity, usage)
+const model: OpenAI.Model = modelBody('tigerbot', 1_700_000_000)
+
+test('a chat completion', () => {
+  expect(chat).toEqual({
+    ...identity,
+    object: 'chat.completion',
+    choices: [
+      {
+        index: 0,
+        message: { role: 'assistant', content: 'hi', refusal: null },
+        logprobs: null,
+        finish_reason: 'stop',
+      },
+    ],
+    usage: usageFields,
+  })
+})
+
+test('the chunks of a chat: usage is null in each but the last, and only when asked for', () => {
+  const head = { ...identity, object: 'chat.completion.chunk' }
+  const choice = { index: 0, logprobs: null }
+  expect(chunks).toEqual([
+    {
+      ...head,
+      choices: [{ ...choice, delta: { role: 'assistant', content: '' }, finish_reason: null }],
+    },
+    { ...head, choices: [{ ...choice, delta: {}, finish_reason: 'length' }], usage: null },
+    { ...head, choices: [], usage: usageFields },
+  ])
+})
+
+test('a completion and its chunks', () => {
+  const head = { ...identity, object: 'text_completion' }
+  const choice = { index: 0, text: 'hi', logprobs: null }
+  expect([completion, completionChunk(identity, 'hi', null, true), completionUsage]).toEqual([
+    { ...head, choices: [{ ...choice, finish_reason: 'stop' }], usage: usageFields },
+    { ...head, choices: [{ ...choice, finish_reason: null }], usage: null },
+    { ...head, choices: [], usage: usageFields },
+  ])
+})
+
+test('the model list, field for field', () => {
+  expect(modelListBody([modelBody('tigerbot', 1_700_000_000)])).toEqual({
+    object: 'list',
+    data: [
+      {
+        id: 'tigerbot',
+        object: 'model',
+        created: 1_700_000_000,
+        owned_by: 'burrow',
+        root: 'tigerbot',
+        parent: null,
+        permission: [
+          {
+            id: 'modelperm-tigerbot',
+            object: 'model_permission',
+            created: 1_700_000_000,
+            allow_create_engine: false,
+            allow_sampling: true,
+            allow_logprobs: true,
+            allow_search_indices: false,
+            allow_view: true,
+            allow_fine_tuning: false,
+            organization: '*',
+            group: null,
+            is_blocking: false,
+          },
+        ],
+      },
+    ],
+  })
+  expect(model.id).toBe('tigerbot')
+})
