@@ -1,12 +1,17 @@
 /** What the engine is asked for and what it answers with: plain data that crosses the thread border. */
 import type { FinishReason } from '../../shared/openai/answer.ts'
+import type { Penalties } from './penalties.ts'
 
-export type SamplingParams = {
+export type SamplingParams = Penalties & {
   /** 0: greedy. */
   readonly temperature: number
   readonly topP: number
   /** 0: off. */
   readonly topK: number
+  /** The least probability a token may have, as a share of the likeliest one's. 0: off. */
+  readonly minP: number
+  /** What is added to the logits of some tokens: ids of the model, each once. */
+  readonly logitBias: readonly (readonly [token: number, bias: number])[]
   /** Same seed, same prompt, same parameters: same text, whoever else is in the batch. */
   readonly seed: number
 }
@@ -15,10 +20,27 @@ export type GenerationRequest = {
   readonly id: string
   readonly promptTokens: readonly number[]
   readonly maxTokens: number
+  /** No end before so many tokens, by a token or by a stop string; at most `maxTokens`. */
+  readonly minTokens: number
   readonly stop: readonly string[]
+  /** Tokens that end the generation like the end-of-sequence token; ids of the model. */
+  readonly stopTokenIds: readonly number[]
+  /** Whether the text keeps the stop string, or the text of the stop token, that ended it. */
+  readonly includeStop: boolean
   readonly ignoreEos: boolean
   readonly sampling: SamplingParams
+  /** So many of the likeliest tokens are told with each token's log-probability; null: none is. */
+  readonly logprobs: number | null
 }
+
+export type Logprob = {
+  readonly token: number
+  /** Natural logarithm; −∞ for a token that the model holds impossible. */
+  readonly logprob: number
+}
+
+/** A sampled token's log-probability, and those of the likeliest tokens in its place. */
+export type TokenLogprob = Logprob & { readonly top: readonly Logprob[] }
 
 /** How a generation ended: OpenAI's reasons, or the client left, or the engine failed. */
 export type GenerationEnd = FinishReason | 'abort' | 'error'
@@ -30,6 +52,8 @@ export type GenerationEvent = {
   readonly text: string
   /** Tokens sampled for this request so far. */
   readonly completionTokens: number
+  /** Of the token sampled in this step; only for requests with `logprobs`. */
+  readonly logprob?: TokenLogprob
   readonly end?: GenerationEnd
 }
 

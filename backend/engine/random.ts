@@ -33,3 +33,12 @@ const splitmix32 = (state: number): number => {
   z = Math.imul(z ^ (z >>> 15), 0x735a2d97)
   return (z ^ (z >>> 15)) >>> 0
 }
+
+/**
+ * The seed of choice `index` of a request with `n` choices: seed + index, as vLLM has it, so that
+ * choice i is what a request of one choice with that seed gives. Wraps at the largest safe integer.
+ */
+export const choiceSeed = (seed: number, index: number): number =>
+  seed <= Number.MAX_SAFE_INTEGER - index
+    ? seed + index
+    : Number.MIN_SAFE_INTEGER + (index - (Number.MAX_SAFE_INTEGER - seed) - 1)

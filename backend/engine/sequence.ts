@@ -1,24 +1,30 @@
 /** One request inside the engine: its tokens, its text so far, and whether it has ended. */
 import type { Detokenizer } from '../tokenizer/detokenizer.ts'
 import type { GenerationEnd, GenerationEvent, GenerationRequest } from './generation.ts'
-import { seededRandom, type Random } from './random.ts'
 import { StopStrings } from './stop-strings.ts'
+import { TokenPicker, type PickedToken } from './token-picker.ts'
 
 export class Sequence {
   readonly request: GenerationRequest
-  readonly random: Random
+  readonly picker: TokenPicker
   /** Tokens whose keys and values are in the cache. */
   cachedTokens = 0
+  readonly #endOfSequenceTokens: ReadonlySet<number>
   readonly #detokenizer: Detokenizer
   readonly #stop: StopStrings
   #lastToken = -1
   #completionTokens = 0
 
-  constructor(request: GenerationRequest, detokenizer: Detokenizer) {
+  constructor(
+    request: GenerationRequest,
+    detokenizer: Detokenizer,
+    endOfSequenceTokens: ReadonlySet<number>,
+  ) {
     this.request = request
-    this.random = seededRandom(request.sampling.seed)
+    this.picker = new TokenPicker(request, endOfSequenceTokens)
+    this.#endOfSequenceTokens = endOfSequenceTokens
     this.#detokenizer = detokenizer
-    this.#stop = new StopStrings(request.stop)
+    this.#stop = new StopStrings(request.stop, request.includeStop)
   }
 
   /** Prompt tokens that still have to be computed before the first new token. */
@@ -32,21 +38,37 @@ export class Sequence {
   }
 
   /** Takes a sampled token and tells what it means for the client. */
-  append(token: number, isEndOfSequence: boolean): GenerationEvent {
+  append({ token, logprob }: PickedToken): GenerationEvent {
     this.#lastToken = token
     this.#completionTokens++
-    if (isEndOfSequence && !this.request.ignoreEos) return this.end('stop')
-    const { text, stopped } = this.#stop.push(this.#detokenizer.push(token))
+    const event = this.#next(token)
+    return logprob === null ? event : { ...event, logprob }
+  }
+
+  #next(token: number): GenerationEvent {
+    const { includeStop, maxTokens } = this.request
+    const ends = this.#endsAt(token)
+    const { text, stopped } =
+      ends && !includeStop ? noText : this.#released(this.#detokenizer.push(token))
     if (stopped) return this.#event(text, 'stop')
-    if (this.#completionTokens < this.request.maxTokens) return this.#event(text)
-    const last = this.end('length')
+    if (!ends && this.#completionTokens < maxTokens) return this.#event(text)
+    const last = this.end(ends ? 'stop' : 'length')
     return { ...last, text: text + last.text }
+  }
+
+  #endsAt(token: number): boolean {
+    if (this.request.stopTokenIds.includes(token)) return true
+    return !this.request.ignoreEos && this.#endOfSequenceTokens.has(token)
   }
 
   /** The last event, with the text that was held back. */
   end(reason: GenerationEnd): GenerationEvent {
-    const { text, stopped } = this.#stop.push(this.#detokenizer.flush())
+    const { text, stopped } = this.#released(this.#detokenizer.flush())
     return this.#event(stopped ? text : text + this.#stop.flush(), reason)
+  }
+
+  #released(text: string) {
+    return this.#stop.push(text, this.#completionTokens > this.request.minTokens)
   }
 
   #event(text: string, end?: GenerationEnd): GenerationEvent {
@@ -54,3 +76,5 @@ export class Sequence {
     return end === undefined ? event : { ...event, end }
   }
 }
+
+const noText = { text: '', stopped: false }

@@ -3,7 +3,7 @@ import type { Decoder } from '../graph/decoder.ts'
 import { Detokenizer } from '../tokenizer/detokenizer.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
 import type { EngineStats, GenerationEvent, GenerationRequest } from './generation.ts'
-import { sample } from './sampler.ts'
+import { samplerScratch, type SamplerScratch } from './sampler-scratch.ts'
 import { Scheduler, type Prefill, type SchedulerLimits, type SlotMove } from './scheduler.ts'
 import { Sequence } from './sequence.ts'
 
@@ -20,6 +20,7 @@ export class StepLoop {
   readonly #tokenizer: Tokenizer
   readonly #options: StepLoopOptions
   readonly #scheduler: Scheduler
+  readonly #scratch: SamplerScratch
   readonly #sequences = new Map<string, Sequence>()
   readonly #aborted: Sequence[] = []
   #generatedTokens = 0
@@ -30,6 +31,7 @@ export class StepLoop {
     this.#tokenizer = tokenizer
     this.#options = options
     this.#scheduler = new Scheduler(options)
+    this.#scratch = samplerScratch(options.vocabSize)
   }
 
   get hasWork(): boolean {
@@ -47,7 +49,7 @@ export class StepLoop {
 
   add(request: GenerationRequest): void {
     const detokenizer = new Detokenizer(this.#tokenizer, request.promptTokens)
-    const sequence = new Sequence(request, detokenizer)
+    const sequence = new Sequence(request, detokenizer, this.#options.endOfSequenceTokens)
     this.#sequences.set(request.id, sequence)
     this.#scheduler.add(sequence)
   }
@@ -104,11 +106,11 @@ export class StepLoop {
   }
 
   #draw(sequence: Sequence, logits: Float32Array): GenerationEvent {
-    const token = sample(logits, sequence.request.sampling, sequence.random)
+    const picked = sequence.picker.pick(logits, this.#scratch)
     // Only this sequence is lost: the others have slots and logits of their own.
-    if (token === null) return sequence.end('error')
+    if (picked === null) return sequence.end('error')
     this.#generatedTokens++
-    return sequence.append(token, this.#options.endOfSequenceTokens.has(token))
+    return sequence.append(picked)
   }
 
   #remove(sequence: Sequence): void {

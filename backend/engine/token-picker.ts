@@ -1,0 +1,58 @@
+/** How one sequence gets its next token: what it has already, what it may not have, its random source. */
+import type { GenerationRequest, TokenLogprob } from './generation.ts'
+import { tokenLogprob } from './logprobs.ts'
+import { applyPenalties, hasPenalties, TokenCounts } from './penalties.ts'
+import { seededRandom, type Random } from './random.ts'
+import { sample } from './sampler.ts'
+import type { SamplerScratch } from './sampler-scratch.ts'
+
+export type PickedToken = {
+  readonly token: number
+  /** null unless the request asks for it. */
+  readonly logprob: TokenLogprob | null
+}
+
+export class TokenPicker {
+  readonly #request: GenerationRequest
+  readonly #endTokens: readonly number[]
+  readonly #random: Random
+  /** null: no penalty is on. */
+  readonly #counts: TokenCounts | null
+  #numPicked = 0
+
+  constructor(request: GenerationRequest, endOfSequenceTokens: ReadonlySet<number>) {
+    this.#request = request
+    this.#endTokens = [...endOfSequenceTokens, ...request.stopTokenIds]
+    this.#random = seededRandom(request.sampling.seed)
+    this.#counts = hasPenalties(request.sampling) ? new TokenCounts(request.promptTokens) : null
+  }
+
+  /**
+   * @param logits [vocab] after the sequence's last token; not changed
+   * @returns null when nothing can be drawn from the logits
+   */
+  pick(logits: Float32Array, scratch: SamplerScratch): PickedToken | null {
+    const { sampling, logprobs } = this.#request
+    const token = sample(this.#processed(logits, scratch), sampling, this.#random, scratch)
+    if (token === null) return null
+    this.#counts?.add(token)
+    this.#numPicked++
+    return {
+      token,
+      logprob: logprobs === null ? null : tokenLogprob(logits, token, logprobs, scratch),
+    }
+  }
+
+  /** vLLM's order: no end before `minTokens`, biases, penalties. */
+  #processed(logits: Float32Array, scratch: SamplerScratch): Float32Array {
+    const { sampling, minTokens } = this.#request
+    const mustGoOn = this.#numPicked < minTokens
+    if (!mustGoOn && sampling.logitBias.length === 0 && this.#counts === null) return logits
+    const processed = scratch.logits
+    processed.set(logits)
+    if (mustGoOn) for (const token of this.#endTokens) processed[token] = Number.NEGATIVE_INFINITY
+    for (const [token, bias] of sampling.logitBias) processed[token]! += bias
+    if (this.#counts !== null) applyPenalties(processed, this.#counts, sampling)
+    return processed
+  }
+}
