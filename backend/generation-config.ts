@@ -29,6 +29,8 @@ export const readGenerationConfig = (folder: string): GenerationConfig => {
       topP: numberFrom(0, generation, 'top_p') ?? 1,
       // -1 is written for "off", too.
       topK: Math.max(0, Math.floor(numberFrom(-1, generation, 'top_k') ?? 0)),
+      minP: numberFrom(0, generation, 'min_p') ?? 0,
+      repetitionPenalty: numberFrom(0.01, generation, 'repetition_penalty') ?? 1,
     },
   }
 }

@@ -1,9 +1,10 @@
 /** The model that a backend serves: everything a route needs to turn a request into a generation. */
 import { InvalidRequest, ModelNotFound } from '../shared/errors.ts'
 import type { ChatMessage } from '../shared/openai/chat.ts'
-import type { SamplingFields } from '../shared/openai/sampling.ts'
+import { checkMinTokens, type SamplingFields } from '../shared/openai/sampling.ts'
 import type { GenerationRequest } from './engine/generation.ts'
 import { checkPromptFits, newTokenLimit } from './engine/model-limits.ts'
+import { choiceSeed } from './engine/random.ts'
 import type { ChatTemplate } from './tokenizer/chat-template.ts'
 import type { Tokenizer } from './tokenizer/tokenizer.ts'
 
@@ -12,6 +13,8 @@ export type SamplingDefaults = {
   readonly temperature: number
   readonly topP: number
   readonly topK: number
+  readonly minP: number
+  readonly repetitionPenalty: number
 }
 
 export type LoadedModel = {
@@ -78,7 +81,7 @@ const tokenised = (
 const checkTokens = (
   model: LoadedModel,
   tokens: readonly number[],
-  param: 'messages' | 'prompt',
+  param: 'messages' | 'prompt' | 'stop_token_ids' | 'logit_bias',
 ): void => {
   const foreign = tokens.find((token) => token < 0 || token >= model.vocabSize)
   if (foreign === undefined) return
@@ -88,25 +91,57 @@ const checkTokens = (
   )
 }
 
-/** @param param the request field that holds the prompt, for errors */
-export const generationRequest = (
+/** What both routes read of a request beside its prompt. */
+export type GenerationFields = SamplingFields & {
+  readonly maxTokens: number | undefined
+  readonly logprobs: number | undefined
+}
+
+/**
+ * One request to the engine for each choice, alike but for id and seed.
+ * @param param the request field that holds the prompt, for errors
+ * @throws InvalidRequest for what the model has no room or no token for
+ */
+export const generationRequests = (
   model: LoadedModel,
   id: string,
   promptTokens: readonly number[],
-  request: SamplingFields & { readonly maxTokens: number | undefined },
+  request: GenerationFields,
   param: 'messages' | 'prompt',
-): GenerationRequest => ({
-  id,
-  promptTokens,
-  maxTokens: newTokenLimit(promptTokens.length, request.maxTokens, model.maxModelLen, param),
-  stop: request.stop,
-  ignoreEos: request.ignoreEos,
-  sampling: {
-    temperature: request.temperature ?? model.samplingDefaults.temperature,
-    topP: request.topP ?? model.samplingDefaults.topP,
-    topK: Math.max(0, request.topK ?? model.samplingDefaults.topK),
-    seed: request.seed ?? randomSeed(),
-  },
-})
+): readonly GenerationRequest[] => {
+  const { logitBias, minTokens, stopTokenIds } = request
+  checkTokens(model, stopTokenIds, 'stop_token_ids')
+  const biasedTokens = logitBias.map(([token]) => token)
+  checkTokens(model, biasedTokens, 'logit_bias')
+  const maxTokens = newTokenLimit(promptTokens.length, request.maxTokens, model.maxModelLen, param)
+  checkMinTokens(minTokens, maxTokens)
+  const { samplingDefaults } = model
+  const seed = request.seed ?? randomSeed()
+  const common = {
+    promptTokens,
+    maxTokens,
+    minTokens,
+    stop: request.stop,
+    stopTokenIds,
+    includeStop: request.includeStop,
+    ignoreEos: request.ignoreEos,
+    logprobs: request.logprobs ?? null,
+  }
+  const sampling = {
+    temperature: request.temperature ?? samplingDefaults.temperature,
+    topP: request.topP ?? samplingDefaults.topP,
+    topK: Math.max(0, request.topK ?? samplingDefaults.topK),
+    minP: request.minP ?? samplingDefaults.minP,
+    repetitionPenalty: request.repetitionPenalty ?? samplingDefaults.repetitionPenalty,
+    frequencyPenalty: request.frequencyPenalty,
+    presencePenalty: request.presencePenalty,
+    logitBias,
+  }
+  return Array.from({ length: request.n }, (_, index) => ({
+    ...common,
+    id: index === 0 ? id : `${id}-${index}`,
+    sampling: { ...sampling, seed: choiceSeed(seed, index) },
+  }))
+}
 
 const randomSeed = (): number => crypto.getRandomValues(new Uint32Array(1))[0]!

@@ -12,6 +12,8 @@ export interface Engine {
    * @throws ApiError 503 when too many requests wait or the engine has ended
    */
   add(request: GenerationRequest): GenerationStream
+  /** Adds all or, when it throws as `add` does, none. */
+  addAll(requests: readonly GenerationRequest[]): readonly GenerationStream[]
   stats(): EngineStats
   /** Ends the thread; what still runs ends with `error`. Idempotent. */
   close(): Promise<void>
@@ -54,6 +56,16 @@ export class OnnxEngine implements Engine {
   }
 
   add(request: GenerationRequest): GenerationStream {
+    this.#checkRoom(1)
+    return this.#start(request)
+  }
+
+  addAll(requests: readonly GenerationRequest[]): readonly GenerationStream[] {
+    this.#checkRoom(requests.length)
+    return requests.map((request) => this.#start(request))
+  }
+
+  #checkRoom(numRequests: number): void {
     if (this.#state !== 'running') {
       throw new ApiError(503, 'The engine is not running: try again shortly.', {
         type: 'service_unavailable_error',
@@ -61,13 +73,16 @@ export class OnnxEngine implements Engine {
         retryAfterSeconds: 1,
       })
     }
-    if (this.#streams.size >= this.#maxNumRequests) {
+    if (this.#streams.size + numRequests > this.#maxNumRequests) {
       throw new ApiError(503, 'Too many requests wait for the engine: try again shortly.', {
         type: 'service_unavailable_error',
         code: 'server_is_overloaded',
         retryAfterSeconds: 1,
       })
     }
+  }
+
+  #start(request: GenerationRequest): GenerationStream {
     if (this.#streams.has(request.id))
       throw new Error(`request ${request.id} is in the engine already`)
     const stream = new GenerationStream(() => this.#tell({ type: 'abort', id: request.id }))

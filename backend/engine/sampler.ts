@@ -50,7 +50,7 @@ const weighed = (
   max,
   sharpness: 1 / temperature,
   // A token below minP of the likeliest one's probability is impossible.
-  reach: Math.min(furthest, -Math.log(minP)),
+  reach: Math.min(furthest, Math.max(0, -Math.log(minP))),
 })
 
 /** @param top the tokens that top-k leaves, the likeliest first */

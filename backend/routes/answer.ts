@@ -1,79 +1,73 @@
-/** A generation → the HTTP answer, whole or streamed, in the format of the route. */
+/** The choices of a request → the HTTP answer, whole or streamed, in the format of the route. */
 import { ApiError } from '../../shared/errors.ts'
-import type { FinishReason } from '../../shared/openai/answer.ts'
+import type { Choice, ChoiceDelta, FinishReason } from '../../shared/openai/answer.ts'
+import type { AnswerLogprob } from '../../shared/openai/logprobs.ts'
 import type { Usage } from '../../shared/openai/usage.ts'
 import { sseDone, sseEvent, sseHeaders } from '../../shared/sse.ts'
-import type { GenerationEnd, GenerationEvent } from '../engine/generation.ts'
-import type { GenerationStream } from '../engine/generation-stream.ts'
+import type { GenerationEnd } from '../engine/generation.ts'
+import { ChoiceLogprobs, type TokenNames } from './choice-logprobs.ts'
+import type { ChoiceEvent, Choices } from './choices.ts'
 
 /** How a route writes its answer: JSON bodies only. */
 export type AnswerFormat = {
-  readonly whole: (text: string, finishReason: FinishReason, usage: Usage) => object
-  /** The chunk before the first text, if the format has one. */
-  readonly opening: object | null
-  readonly delta: (text: string) => object
-  readonly closing: (finishReason: FinishReason) => object
+  readonly whole: (choices: readonly Choice[], usage: Usage) => object
+  /** The chunk before a choice's first text, if the format has one. */
+  readonly opening: ((index: number) => object) | null
+  readonly delta: (index: number, delta: ChoiceDelta) => object
+  readonly closing: (index: number, finishReason: FinishReason) => object
   /** The chunk with the token counts; null when the client did not ask for it. */
   readonly usage: ((usage: Usage) => object) | null
 }
 
 type Answer = {
-  readonly generation: GenerationStream
-  readonly promptTokens: number
+  readonly choices: Choices
+  readonly tokenizer: TokenNames
   readonly format: AnswerFormat
 }
 
-/** The whole text in one body. @throws ApiError when the engine fails or the client left */
-export const wholeAnswer = async ({
-  generation,
-  promptTokens,
-  format,
-}: Answer): Promise<Response> => {
-  let text = ''
-  for await (const event of generation) {
-    text += event.text
-    if (event.end) {
-      const usage = { promptTokens, completionTokens: event.completionTokens }
-      return Response.json(format.whole(text, finishReason(event.end), usage))
-    }
+/** All text in one body. @throws ApiError when the engine fails or the client left */
+export const wholeAnswer = async ({ choices, tokenizer, format }: Answer): Promise<Response> => {
+  const drafts = Array.from({ length: choices.count }, () => new Draft(tokenizer))
+  for await (const { index, event } of choices) {
+    drafts[index]?.take(event)
+    // The first failure ends all, rather than the others' being computed for nothing.
+    if (event.end) finishReason(event.end)
   }
-  throw engineFailed()
+  const whole = drafts.map((draft) => draft.choice())
+  return Response.json(format.whole(whole, await choices.usage))
 }
 
 /**
  * Server-sent events. The head waits for the first token, so that a failure before it still has a
  * status; after it a failure errors the body, which then has no `[DONE]`.
  */
-export const streamedAnswer = async ({
-  generation,
-  promptTokens,
-  format,
-}: Answer): Promise<Response> => {
-  const events = generation[Symbol.asyncIterator]()
-  let first: IteratorResult<GenerationEvent, void> | null = await events.next()
+export const streamedAnswer = async ({ choices, tokenizer, format }: Answer): Promise<Response> => {
+  const events = choices[Symbol.asyncIterator]()
+  let first: IteratorResult<ChoiceEvent, void> | null = await events.next()
   if (first.done) throw engineFailed()
-  if (first.value.end) finishReason(first.value.end)
+  checkEnd(first.value, choices)
 
   const encoder = new TextEncoder()
-  let opening = format.opening === null ? '' : sseEvent(format.opening)
+  const writer = new ChunkWriter(choices.count, tokenizer, format)
   const body = new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
-        // An event without text (half a character) has nothing to send yet: take the next.
+        // An event without text (half a character) may have nothing to send yet: take the next.
         for (;;) {
           const next = first ?? (await events.next())
           first = null
-          if (next.done) throw engineFailed()
-          const event = next.value
-          const text = opening + eventText(event, promptTokens, format)
-          opening = ''
-          if (text !== '') controller.enqueue(encoder.encode(text))
-          if (event.end) return controller.close()
-          if (text !== '') return
+          if (next.done) {
+            const text = writer.end(await choices.usage)
+            controller.enqueue(encoder.encode(text))
+            return controller.close()
+          }
+          checkEnd(next.value, choices)
+          const text = writer.chunks(next.value)
+          if (text !== '') return controller.enqueue(encoder.encode(text))
         }
       },
       cancel() {
-        generation.abort()
+        choices.abort()
       },
     },
     { highWaterMark: 0 },
@@ -81,16 +75,70 @@ export const streamedAnswer = async ({
   return new Response(body, { headers: sseHeaders })
 }
 
-const eventText = (event: GenerationEvent, promptTokens: number, format: AnswerFormat): string => {
-  const delta = event.text === '' ? '' : sseEvent(format.delta(event.text))
-  if (event.end === undefined) return delta
-  const usage = { promptTokens, completionTokens: event.completionTokens }
-  return [
-    delta,
-    sseEvent(format.closing(finishReason(event.end))),
-    format.usage === null ? '' : sseEvent(format.usage(usage)),
-    sseDone,
-  ].join('')
+/** One choice of a whole answer while its events come. */
+class Draft {
+  readonly #tokens: ChoiceLogprobs
+  #text = ''
+  #logprobs: AnswerLogprob[] | null = null
+  #end: GenerationEnd = 'error'
+
+  constructor(tokenizer: TokenNames) {
+    this.#tokens = new ChoiceLogprobs(tokenizer)
+  }
+
+  take({ text, logprob, end }: ChoiceEvent['event']): void {
+    this.#text += text
+    if (logprob) (this.#logprobs ??= []).push(this.#tokens.next(logprob))
+    if (end) this.#end = end
+  }
+
+  /** @throws ApiError for an end that is no answer */
+  choice(): Choice {
+    return {
+      text: this.#text,
+      finishReason: finishReason(this.#end),
+      logprobs: this.#logprobs,
+    }
+  }
+}
+
+/** Writes the events of all choices as server-sent events, in the order of their coming. */
+class ChunkWriter {
+  readonly #format: AnswerFormat
+  readonly #tokens: readonly ChoiceLogprobs[]
+  #opening: string
+
+  constructor(count: number, tokenizer: TokenNames, format: AnswerFormat) {
+    this.#format = format
+    this.#tokens = Array.from({ length: count }, () => new ChoiceLogprobs(tokenizer))
+    const { opening } = format
+    this.#opening =
+      opening === null ? '' : this.#tokens.map((_, index) => sseEvent(opening(index))).join('')
+  }
+
+  /** May be empty. */
+  chunks({ index, event: { text, logprob, end } }: ChoiceEvent): string {
+    const token = logprob && this.#tokens[index]?.next(logprob)
+    const opening = this.#opening
+    this.#opening = ''
+    const delta =
+      text === '' && !token
+        ? ''
+        : sseEvent(this.#format.delta(index, { text, logprobs: token ? [token] : null }))
+    const closing = end ? sseEvent(this.#format.closing(index, finishReason(end))) : ''
+    return opening + delta + closing
+  }
+
+  end(usage: Usage): string {
+    return (this.#format.usage === null ? '' : sseEvent(this.#format.usage(usage))) + sseDone
+  }
+}
+
+/** @throws ApiError for an end that is no answer; then no choice goes on */
+const checkEnd = ({ event }: ChoiceEvent, choices: Choices): void => {
+  if (event.end === undefined || event.end === 'stop' || event.end === 'length') return
+  choices.abort()
+  finishReason(event.end)
 }
 
 /** @throws ApiError for an end that is no answer */

@@ -22,9 +22,12 @@ export const chat = (deps: BackendDeps): Handler<BackendEnv> =>
   })
 
 const chatFormat = (identity: AnswerIdentity, includeUsage: boolean): AnswerFormat => ({
-  whole: (text, finishReason, usage) => chatCompletion(identity, text, finishReason, usage),
-  opening: chatChunk(identity, { role: 'assistant', content: '' }, null, includeUsage),
-  delta: (text) => chatChunk(identity, { content: text }, null, includeUsage),
-  closing: (finishReason) => chatChunk(identity, {}, finishReason, includeUsage),
+  whole: (choices, usage) => chatCompletion(identity, choices, usage),
+  opening: (index) =>
+    chatChunk(identity, { index, delta: { role: 'assistant', content: '' } }, includeUsage),
+  delta: (index, { text, logprobs }) =>
+    chatChunk(identity, { index, delta: { content: text }, logprobs }, includeUsage),
+  closing: (index, finishReason) =>
+    chatChunk(identity, { index, delta: {}, finishReason }, includeUsage),
   usage: includeUsage ? (usage) => chatUsageChunk(identity, usage) : null,
 })

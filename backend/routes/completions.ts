@@ -22,9 +22,11 @@ export const completions = (deps: BackendDeps): Handler<BackendEnv> =>
   })
 
 const completionFormat = (identity: AnswerIdentity, includeUsage: boolean): AnswerFormat => ({
-  whole: (text, finishReason, usage) => completionBody(identity, text, finishReason, usage),
+  whole: (choices, usage) => completionBody(identity, choices, usage),
   opening: null,
-  delta: (text) => completionChunk(identity, text, null, includeUsage),
-  closing: (finishReason) => completionChunk(identity, '', finishReason, includeUsage),
+  delta: (index, delta) =>
+    completionChunk(identity, { ...delta, index, finishReason: null }, includeUsage),
+  closing: (index, finishReason) =>
+    completionChunk(identity, { index, text: '', logprobs: null, finishReason }, includeUsage),
   usage: includeUsage ? (usage) => completionUsageChunk(identity, usage) : null,
 })

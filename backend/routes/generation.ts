@@ -1,13 +1,17 @@
 /** What both generation routes do: parse, tokenise, start the engine, answer. */
 import type { Context, Handler } from 'hono'
 import type { AnswerIdentity } from '../../shared/openai/answer.ts'
-import type { SamplingFields } from '../../shared/openai/sampling.ts'
 import type { BackendDeps, BackendEnv } from '../app.ts'
 import type { Engine } from '../engine/engine.ts'
 import type { GenerationRequest } from '../engine/generation.ts'
-import type { GenerationStream } from '../engine/generation-stream.ts'
-import { generationRequest, requireModel, type LoadedModel } from '../served-model.ts'
+import {
+  generationRequests,
+  requireModel,
+  type GenerationFields,
+  type LoadedModel,
+} from '../served-model.ts'
 import { streamedAnswer, wholeAnswer, type AnswerFormat } from './answer.ts'
+import { Choices } from './choices.ts'
 import { readJson } from './read-json.ts'
 
 /** Where the routes differ. */
@@ -20,8 +24,6 @@ export type GenerationRoute<Request> = {
   readonly format: (identity: AnswerIdentity, includeUsage: boolean) => AnswerFormat
 }
 
-type GenerationFields = SamplingFields & { readonly maxTokens: number | undefined }
-
 export const generationHandler =
   <Request extends GenerationFields>(
     { engine, model }: BackendDeps,
@@ -32,37 +34,37 @@ export const generationHandler =
     requireModel(model, request.model)
     const prompt = route.promptTokens(model, request)
     const id = c.get('requestId')
-    const work = generationRequest(model, id, prompt, request, route.promptField)
-    const generation = startGeneration(c, engine, work)
+    const work = generationRequests(model, id, prompt, request, route.promptField)
+    const choices = startChoices(c, engine, work, prompt.length)
     const identity = {
       id: `${route.idPrefix}-${id}`,
       created: Math.floor(Date.now() / 1000),
       model: model.name,
     }
     const format = route.format(identity, request.includeUsage)
-    const answer = { generation, promptTokens: prompt.length, format }
+    const answer = { choices, tokenizer: model.tokenizer, format }
     return request.stream ? streamedAnswer(answer) : wholeAnswer(answer)
   }
 
 /**
- * The client's leaving aborts the generation; the engine's final count goes to the tunnel as the
+ * The client's leaving aborts every choice; the engine's final count goes to the tunnel as the
  * request's usage, however the request ends.
  */
-const startGeneration = (
+const startChoices = (
   c: Context<BackendEnv>,
   engine: Engine,
-  request: GenerationRequest,
-): GenerationStream => {
-  const generation = engine.add(request)
+  requests: readonly GenerationRequest[],
+  promptTokens: number,
+): Choices => {
+  const choices = new Choices(engine.addAll(requests), promptTokens)
   const { signal } = c.req.raw
-  const abort = () => generation.abort()
+  const abort = () => choices.abort()
   if (signal.aborted) abort()
   signal.addEventListener('abort', abort, { once: true })
-  const promptTokens = request.promptTokens.length
-  const usage = generation.result.then(({ completionTokens }) => {
+  const usage = choices.usage.then((final) => {
     signal.removeEventListener('abort', abort)
-    return { promptTokens, completionTokens }
+    return final
   })
   c.env?.exchange?.usage(usage)
-  return generation
+  return choices
 }

@@ -2,12 +2,19 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers'
+import { isFields } from '../../shared/parse.ts'
 import { ModelFolderError } from '../model-folder-error.ts'
+import { byteLevelBytes, sentencePieceBytes } from './token-bytes.ts'
 
 export class Tokenizer {
   readonly #tokenizer: HuggingFaceTokenizer
   /** Characters of the longest token as it is written in the vocabulary; never shorter than its text. */
   readonly #longestToken: number
+  readonly #isByteLevel: boolean
+  readonly #addedTokens: ReadonlyMap<
+    number,
+    { readonly content: string; readonly special: boolean }
+  >
 
   /** @param tokenizerJson, configJson the parsed tokenizer.json and tokenizer_config.json */
   constructor(tokenizerJson: object, configJson: object) {
@@ -17,6 +24,8 @@ export class Tokenizer {
       longest = Math.max(longest, token.length)
     }
     this.#longestToken = longest
+    this.#addedTokens = this.#tokenizer.get_added_tokens_decoder()
+    this.#isByteLevel = hasByteLevelDecoder(tokenizerJson)
   }
 
   /** Reads `tokenizer.json` and `tokenizer_config.json`. @throws ModelFolderError */
@@ -52,6 +61,28 @@ export class Tokenizer {
       clean_up_tokenization_spaces: false,
     })
   }
+
+  /** The bytes of the text that one token stands for; none for an id without a token. */
+  tokenBytes(id: number): Uint8Array {
+    const added = this.#addedTokens.get(id)
+    if (added) return new TextEncoder().encode(added.content)
+    const piece = this.#tokenizer.id_to_token(id)
+    if (piece === undefined) return new Uint8Array()
+    return this.#isByteLevel ? byteLevelBytes(piece) : sentencePieceBytes(piece)
+  }
+
+  /** Whether the token is left out of the text. */
+  isSpecial(id: number): boolean {
+    return this.#addedTokens.get(id)?.special ?? false
+  }
+}
+
+const hasByteLevelDecoder = (tokenizerJson: object): boolean => {
+  const decoder: unknown = 'decoder' in tokenizerJson ? tokenizerJson.decoder : null
+  if (!isFields(decoder)) return false
+  const { decoders } = decoder
+  const steps: readonly unknown[] = Array.isArray(decoders) ? decoders : [decoder]
+  return steps.some((step) => isFields(step) && step.type === 'ByteLevel')
 }
 
 /** A JSON object from a file of the model folder. @throws ModelFolderError */

@@ -1,4 +1,5 @@
 /** What the answers of both generation routes have in common. */
+import type { AnswerLogprob } from './logprobs.ts'
 
 export type FinishReason = 'stop' | 'length'
 
@@ -9,4 +10,19 @@ export type AnswerIdentity = {
   readonly created: number
   /** The served model name. */
   readonly model: string
+}
+
+/** One of the `n` answers to a request; its index is its place among them. */
+export type Choice = {
+  readonly text: string
+  readonly finishReason: FinishReason
+  /** null: not asked for. */
+  readonly logprobs: readonly AnswerLogprob[] | null
+}
+
+/** What one chunk of a stream adds to one choice. */
+export type ChoiceDelta = {
+  readonly text: string
+  /** null: not asked for, or none in this chunk. */
+  readonly logprobs: readonly AnswerLogprob[] | null
 }

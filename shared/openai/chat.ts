@@ -1,8 +1,9 @@
 /** `POST /v1/chat/completions` (https://platform.openai.com/docs/api-reference/chat): request and answers. */
 import { InvalidRequest } from '../errors.ts'
 import { fields, isFields, type Fields } from '../parse.ts'
-import { parseSamplingFields, tokenLimit, type SamplingFields } from './sampling.ts'
-import type { AnswerIdentity, FinishReason } from './answer.ts'
+import type { AnswerIdentity, Choice, FinishReason } from './answer.ts'
+import { chatLogprobs, parseChatLogprobs, type AnswerLogprob } from './logprobs.ts'
+import { checkMinTokens, parseSamplingFields, tokenLimit, type SamplingFields } from './sampling.ts'
 import { usageBody, type Usage } from './usage.ts'
 
 /** Messages of tools come with the tools, which are not served yet. */
@@ -15,6 +16,8 @@ export type ChatRequest = SamplingFields & {
   readonly messages: readonly ChatMessage[]
   /** undefined: as many as the context holds. */
   readonly maxTokens: number | undefined
+  /** So many of the likeliest tokens with each token's log-probability; undefined: none. */
+  readonly logprobs: number | undefined
 }
 
 /** @throws InvalidRequest naming the field */
@@ -22,7 +25,9 @@ export const parseChatRequest = (body: unknown): ChatRequest => {
   const from = fields(body, 'The request body')
   const sampling = parseSamplingFields(from)
   const maxTokens = tokenLimit(from, 'max_completion_tokens') ?? tokenLimit(from, 'max_tokens')
-  return { ...sampling, messages: parseMessages(from.messages), maxTokens }
+  checkMinTokens(sampling.minTokens, maxTokens)
+  const logprobs = parseChatLogprobs(from)
+  return { ...sampling, messages: parseMessages(from.messages), maxTokens, logprobs }
 }
 
 const parseMessages = (value: unknown): ChatMessage[] => {
@@ -74,41 +79,53 @@ const parseContent = (value: unknown, path: string): string => {
 
 const isTextPart = (part: Fields): boolean => part.type === 'text' && typeof part.text === 'string'
 
+/** @param choices in the order of their indices */
 export const chatCompletion = (
   identity: AnswerIdentity,
-  content: string,
-  finishReason: FinishReason,
+  choices: readonly Choice[],
   usage: Usage,
 ) => ({
   id: identity.id,
   object: 'chat.completion' as const,
   created: identity.created,
   model: identity.model,
-  choices: [
-    {
-      index: 0,
-      message: { role: 'assistant' as const, content, refusal: null },
-      logprobs: null,
-      finish_reason: finishReason,
-    },
-  ],
+  choices: choices.map(({ text, finishReason, logprobs }, index) => ({
+    index,
+    message: { role: 'assistant' as const, content: text, refusal: null },
+    logprobs: logprobs === null ? null : chatLogprobs(logprobs),
+    finish_reason: finishReason,
+  })),
   usage: usageBody(usage),
 })
 
 export type ChatDelta = { readonly role?: 'assistant'; readonly content?: string }
 
+/** What one chunk says of one choice. */
+export type ChatChunkChoice = {
+  readonly index: number
+  readonly delta: ChatDelta
+  readonly logprobs?: readonly AnswerLogprob[] | null
+  readonly finishReason?: FinishReason
+}
+
 /** One streamed chunk; `usage: null` stands in each of them when the client asked for usage. */
 export const chatChunk = (
   identity: AnswerIdentity,
-  delta: ChatDelta,
-  finishReason: FinishReason | null,
+  { index, delta, logprobs = null, finishReason }: ChatChunkChoice,
   includeUsage: boolean,
 ) => ({
   id: identity.id,
   object: 'chat.completion.chunk' as const,
   created: identity.created,
   model: identity.model,
-  choices: [{ index: 0, delta, logprobs: null, finish_reason: finishReason }],
+  choices: [
+    {
+      index,
+      delta,
+      logprobs: logprobs === null ? null : chatLogprobs(logprobs),
+      finish_reason: finishReason ?? null,
+    },
+  ],
   ...(includeUsage ? { usage: null } : {}),
 })
 

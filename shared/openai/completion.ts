@@ -1,14 +1,17 @@
 /** `POST /v1/completions` (https://platform.openai.com/docs/api-reference/completions): request and answers. */
 import { InvalidRequest } from '../errors.ts'
 import { fields } from '../parse.ts'
-import type { AnswerIdentity, FinishReason } from './answer.ts'
-import { parseSamplingFields, tokenLimit, type SamplingFields } from './sampling.ts'
+import type { AnswerIdentity, Choice, ChoiceDelta, FinishReason } from './answer.ts'
+import { completionLogprobs, parseCompletionLogprobs, type AnswerLogprob } from './logprobs.ts'
+import { checkMinTokens, parseSamplingFields, tokenLimit, type SamplingFields } from './sampling.ts'
 import { usageBody, type Usage } from './usage.ts'
 
 export type CompletionRequest = SamplingFields & {
   /** Text, or token ids of the served model. */
   readonly prompt: string | readonly number[]
   readonly maxTokens: number
+  /** So many of the likeliest tokens with each token's log-probability; undefined: none. */
+  readonly logprobs: number | undefined
 }
 
 /** OpenAI's own default for this route. */
@@ -17,10 +20,14 @@ const defaultMaxTokens = 16
 /** @throws InvalidRequest naming the field */
 export const parseCompletionRequest = (body: unknown): CompletionRequest => {
   const from = fields(body, 'The request body')
+  const sampling = parseSamplingFields(from)
+  const maxTokens = tokenLimit(from, 'max_tokens') ?? defaultMaxTokens
+  checkMinTokens(sampling.minTokens, maxTokens)
   return {
-    ...parseSamplingFields(from),
+    ...sampling,
     prompt: parsePrompt(from.prompt),
-    maxTokens: tokenLimit(from, 'max_tokens') ?? defaultMaxTokens,
+    maxTokens,
+    logprobs: parseCompletionLogprobs(from),
   }
 }
 
@@ -42,34 +49,50 @@ const isPrompt = (value: unknown): value is string | readonly number[] =>
   typeof value === 'string' ||
   (Array.isArray(value) && value.length > 0 && value.every((item) => Number.isSafeInteger(item)))
 
-/** The whole answer. */
+/**
+ * The whole answer. OpenAI calls whole answers and chunks alike `text_completion`.
+ * @param choices in the order of their indices
+ */
 export const completionBody = (
   identity: AnswerIdentity,
-  text: string,
-  finishReason: FinishReason,
+  choices: readonly Choice[],
   usage: Usage,
-) => ({ ...body(identity, text, finishReason), usage: usageBody(usage) })
-
-/** One streamed chunk; `usage: null` stands in each of them when the client asked for usage. */
-export const completionChunk = (
-  identity: AnswerIdentity,
-  text: string,
-  finishReason: FinishReason | null,
-  includeUsage: boolean,
-) => ({ ...body(identity, text, finishReason), ...(includeUsage ? { usage: null } : {}) })
-
-/** OpenAI calls whole answers and chunks alike `text_completion`. */
-const body = <Reason extends FinishReason | null>(
-  identity: AnswerIdentity,
-  text: string,
-  finishReason: Reason,
 ) => ({
   id: identity.id,
   object: 'text_completion' as const,
   created: identity.created,
   model: identity.model,
-  choices: [{ index: 0, text, logprobs: null, finish_reason: finishReason }],
+  choices: choices.map(({ text, finishReason, logprobs }, index) => ({
+    index,
+    text,
+    logprobs: logprobsBody(logprobs),
+    finish_reason: finishReason,
+  })),
+  usage: usageBody(usage),
 })
+
+/** What one chunk says of one choice. */
+export type CompletionChunkChoice = ChoiceDelta & {
+  readonly index: number
+  readonly finishReason: FinishReason | null
+}
+
+/** One streamed chunk; `usage: null` stands in each of them when the client asked for usage. */
+export const completionChunk = (
+  identity: AnswerIdentity,
+  { index, text, logprobs, finishReason }: CompletionChunkChoice,
+  includeUsage: boolean,
+) => ({
+  id: identity.id,
+  object: 'text_completion' as const,
+  created: identity.created,
+  model: identity.model,
+  choices: [{ index, text, logprobs: logprobsBody(logprobs), finish_reason: finishReason }],
+  ...(includeUsage ? { usage: null } : {}),
+})
+
+const logprobsBody = (logprobs: readonly AnswerLogprob[] | null) =>
+  logprobs === null ? null : completionLogprobs(logprobs)
 
 /** The last chunk before `[DONE]` when the client asked for usage. */
 export const completionUsageChunk = (identity: AnswerIdentity, usage: Usage) => ({

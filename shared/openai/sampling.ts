@@ -16,8 +16,23 @@ export type SamplingFields = {
   readonly topP: number | undefined
   /** 0 or less: off (vLLM's extension). */
   readonly topK: number | undefined
+  /** A probability's least share of the likeliest token's (vLLM's extension). */
+  readonly minP: number | undefined
+  readonly frequencyPenalty: number
+  readonly presencePenalty: number
+  /** 1: off (vLLM's extension, after Hugging Face). */
+  readonly repetitionPenalty: number | undefined
+  readonly logitBias: readonly (readonly [token: number, bias: number])[]
   readonly seed: number | undefined
+  /** Answers to give; `seed` + i is the seed of the i-th. */
+  readonly n: number
   readonly stop: readonly string[]
+  /** Tokens that end the answer (vLLM's extension). */
+  readonly stopTokenIds: readonly number[]
+  /** Whether the text keeps what ended it (vLLM's extension). */
+  readonly includeStop: boolean
+  /** No end before so many tokens (vLLM's extension). */
+  readonly minTokens: number
   /** Keep going past the end-of-sequence token (vLLM's extension). */
   readonly ignoreEos: boolean
   readonly stream: boolean
@@ -26,19 +41,16 @@ export type SamplingFields = {
 
 const maxStopStrings = 16
 
+/** Each is looked at for every token. */
+const maxStopTokenIds = 1024
+
+/** OpenAI's own maximum. */
+const maxChoices = 128
+
 /** Fields that would change the answer and are not served yet, with the values that change nothing. */
 const neutralValues: Readonly<Record<string, readonly unknown[]>> = {
-  n: [1],
-  best_of: [1],
   echo: [false],
   suffix: [''],
-  logprobs: [false],
-  top_logprobs: [0],
-  logit_bias: [],
-  frequency_penalty: [0],
-  presence_penalty: [0],
-  repetition_penalty: [1],
-  min_p: [0],
   tools: [],
   functions: [],
   tool_choice: ['none'],
@@ -47,11 +59,8 @@ const neutralValues: Readonly<Record<string, readonly unknown[]>> = {
   prediction: [],
   web_search_options: [],
   // Extensions of vLLM.
-  min_tokens: [0],
-  stop_token_ids: [],
   bad_words: [],
   allowed_token_ids: [],
-  include_stop_str_in_output: [false],
   skip_special_tokens: [true],
   prompt_logprobs: [],
   truncate_prompt_tokens: [],
@@ -71,17 +80,27 @@ const neutralValues: Readonly<Record<string, readonly unknown[]>> = {
 export const parseSamplingFields = (body: Fields): SamplingFields => {
   refuseUnserved(body)
   const stream = optionalBoolean(body, 'stream') ?? false
+  const n = parseNumChoices(body)
   return {
     model: requiredString(body, 'model'),
     temperature: optionalNumber(body, 'temperature', { min: 0, max: 2 }),
     topP: optionalNumber(body, 'top_p', { min: 0, max: 1 }),
     topK: optionalNumber(body, 'top_k', { min: -1, max: 2 ** 31, whole: true }),
+    minP: optionalNumber(body, 'min_p', { min: 0, max: 1 }),
+    frequencyPenalty: optionalNumber(body, 'frequency_penalty', { min: -2, max: 2 }) ?? 0,
+    presencePenalty: optionalNumber(body, 'presence_penalty', { min: -2, max: 2 }) ?? 0,
+    repetitionPenalty: optionalNumber(body, 'repetition_penalty', { min: 0.01, max: 100 }),
+    logitBias: parseLogitBias(body),
     seed: optionalNumber(body, 'seed', {
       min: Number.MIN_SAFE_INTEGER,
       max: Number.MAX_SAFE_INTEGER,
       whole: true,
     }),
+    n,
     stop: optionalStrings(body, 'stop', maxStopStrings) ?? [],
+    stopTokenIds: parseStopTokenIds(body),
+    includeStop: optionalBoolean(body, 'include_stop_str_in_output') ?? false,
+    minTokens: optionalNumber(body, 'min_tokens', { min: 0, max: 2 ** 31, whole: true }) ?? 0,
     ignoreEos: optionalBoolean(body, 'ignore_eos') ?? false,
     stream,
     includeUsage: includeUsage(body, stream),
@@ -91,6 +110,58 @@ export const parseSamplingFields = (body: Fields): SamplingFields => {
 /** `max_tokens` and its like: at least one token. */
 export const tokenLimit = (body: Fields, name: string): number | undefined =>
   optionalNumber(body, name, { min: 1, max: 2 ** 31, whole: true })
+
+/** @throws InvalidRequest when so few tokens cannot be */
+export const checkMinTokens = (minTokens: number, maxTokens: number | undefined): void => {
+  if (maxTokens === undefined || minTokens <= maxTokens) return
+  throw new InvalidRequest(
+    `'min_tokens' must not be larger than the ${maxTokens} tokens that the answer may have.`,
+    'min_tokens',
+    'invalid_value',
+  )
+}
+
+/** `n`. `best_of` would sample more answers than it gives; only as many as `n` is served. */
+const parseNumChoices = (body: Fields): number => {
+  const range = { min: 1, max: maxChoices, whole: true }
+  const n = optionalNumber(body, 'n', range) ?? 1
+  if ((optionalNumber(body, 'best_of', range) ?? n) === n) return n
+  throw new InvalidRequest(
+    "'best_of' other than 'n' is not supported: leave it out.",
+    'best_of',
+    'unsupported_parameter',
+  )
+}
+
+/** Token ids, in JSON as the names of fields → what is added to their logits. */
+const parseLogitBias = (body: Fields): readonly (readonly [number, number])[] => {
+  const given = body.logit_bias
+  if (given === undefined || given === null) return []
+  return Object.entries(fields(given, "'logit_bias'")).map(([name, bias]) => {
+    const isBias = typeof bias === 'number' && bias >= -100 && bias <= 100
+    if (/^\d{1,9}$/.test(name) && isBias) return [Number(name), bias]
+    throw new InvalidRequest(
+      "'logit_bias' must map token ids to numbers from -100 to 100.",
+      'logit_bias',
+      'invalid_value',
+    )
+  })
+}
+
+const parseStopTokenIds = (body: Fields): readonly number[] => {
+  const given = body.stop_token_ids
+  if (given === undefined || given === null) return []
+  const list: readonly unknown[] = Array.isArray(given) ? given : []
+  const ids = list.filter((id): id is number => Number.isSafeInteger(id))
+  if (Array.isArray(given) && ids.length === list.length && ids.length <= maxStopTokenIds) {
+    return ids
+  }
+  throw new InvalidRequest(
+    `'stop_token_ids' must be a list of at most ${maxStopTokenIds} token ids.`,
+    'stop_token_ids',
+    'invalid_value',
+  )
+}
 
 const includeUsage = (body: Fields, stream: boolean): boolean => {
   const options = body.stream_options

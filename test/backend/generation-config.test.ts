@@ -12,25 +12,28 @@ const folderWith = (files: Readonly<Record<string, string>>): string => {
   return folder
 }
 
+const plain = { temperature: 1, topP: 1, topK: 0, minP: 0, repetitionPenalty: 1 }
+
 test('the bundled model says how it wants to be sampled', () => {
   expect(readGenerationConfig(bundledModelFolder)).toEqual({
     endOfSequenceTokens: [1],
-    samplingDefaults: { temperature: 0.3, topP: 0.9, topK: 0 },
+    samplingDefaults: { ...plain, temperature: 0.3, topP: 0.9 },
   })
 })
 
 test('without the file the end tokens are those of config.json, and nothing restricts', () => {
   expect(readGenerationConfig(folderWith({ 'config.json': '{"eos_token_id": 2}' }))).toEqual({
     endOfSequenceTokens: [2],
-    samplingDefaults: { temperature: 1, topP: 1, topK: 0 },
+    samplingDefaults: plain,
   })
 })
 
 test.each([
-  [{ eos_token_id: [7, 8] }, [7, 8], { temperature: 1, topP: 1, topK: 0 }],
-  [{ eos_token_id: null, top_k: 50, top_p: 0.5 }, [2], { temperature: 1, topP: 0.5, topK: 50 }],
-  [{ do_sample: false, temperature: 0.6 }, [2], { temperature: 0, topP: 1, topK: 0 }],
-  [{ temperature: 0, top_p: null, top_k: -1 }, [2], { temperature: 0, topP: 1, topK: 0 }],
+  [{ eos_token_id: [7, 8] }, [7, 8], plain],
+  [{ eos_token_id: null, top_k: 50, top_p: 0.5 }, [2], { ...plain, topP: 0.5, topK: 50 }],
+  [{ do_sample: false, temperature: 0.6 }, [2], { ...plain, temperature: 0 }],
+  [{ min_p: 0.1, repetition_penalty: 1.05 }, [2], { ...plain, minP: 0.1, repetitionPenalty: 1.05 }],
+  [{ temperature: 0, top_p: null, top_k: -1 }, [2], { ...plain, temperature: 0 }],
 ])('%j is read', (generation, endOfSequenceTokens, samplingDefaults) => {
   const folder = folderWith({
     'config.json': '{"eos_token_id": 2}',

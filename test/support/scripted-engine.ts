@@ -25,6 +25,10 @@ export class ScriptedEngine implements Engine {
     return stream
   }
 
+  addAll(requests: readonly GenerationRequest[]): readonly GenerationStream[] {
+    return requests.map((request) => this.add(request))
+  }
+
   stats() {
     return { running: 0, waiting: 0, generatedTokens: 0, prefilledTokens: 0 }
   }

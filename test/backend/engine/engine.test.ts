@@ -8,6 +8,7 @@ import { convertModel } from '../../../backend/graph/convert.ts'
 import type { Manifest } from '../../../backend/graph/manifest.ts'
 import { Tokenizer } from '../../../backend/tokenizer/tokenizer.ts'
 import { eventually } from '../../support/eventually.ts'
+import { generationRequest, type GivenRequest } from '../../support/generation-request.ts'
 import { makeTempFolder, removeFolder } from '../../support/temp-folder.ts'
 
 const folder = makeTempFolder()
@@ -49,18 +50,16 @@ afterAll(async () => {
 const instruction = (text: string): number[] =>
   tokenizer.encode(`\n\n### Instruction:\n${text}\n\n### Response:\n`, false)
 
-const request = (given: Partial<GenerationRequest> = {}): GenerationRequest => ({
-  id: crypto.randomUUID(),
-  promptTokens: instruction('3+5=?'),
-  maxTokens: 40,
-  stop: [],
-  ignoreEos: false,
-  sampling: { temperature: 0, topP: 1, topK: 0, seed: 0 },
-  ...given,
-})
+const request = (given: GivenRequest = {}): GenerationRequest =>
+  generationRequest({
+    id: crypto.randomUUID(),
+    promptTokens: instruction('3+5=?'),
+    maxTokens: 40,
+    ...given,
+  })
 
 /** Runs until it is told to stop, for all that a test cares. */
-const endless = (given: Partial<GenerationRequest> = {}): GenerationRequest =>
+const endless = (given: GivenRequest = {}): GenerationRequest =>
   request({ maxTokens: 1_900, ignoreEos: true, ...given })
 
 const collect = async (stream: GenerationStream) => {
@@ -138,6 +137,11 @@ describe('many generations', () => {
     const engine = await ownEngine({ maxNumSeqs: 2, maxNumRequests: 4 })
     const streams = Array.from({ length: 4 }, () => engine.add(endless()))
     expect(() => engine.add(request())).toThrow('Too many requests wait')
+    // Where not all have room, none is taken.
+    streams.pop()?.abort()
+    await eventually(() => engine.stats().running + engine.stats().waiting === 3)
+    expect(() => engine.addAll([request(), request()])).toThrow('Too many requests wait')
+    streams.push(...engine.addAll([endless()]))
     await Promise.all(streams.slice(0, 2).map(firstEvent))
     const results = Promise.all(streams.map(({ result }) => result))
     expect(await eventually(() => engine.stats().running === 2 && engine.stats().waiting)).toBe(2)

@@ -3,18 +3,18 @@ import { Scheduler } from '../../../backend/engine/scheduler.ts'
 import { Sequence } from '../../../backend/engine/sequence.ts'
 import { seededRandom } from '../../../backend/engine/random.ts'
 import { Detokenizer } from '../../../backend/tokenizer/detokenizer.ts'
+import { generationRequest } from '../../support/generation-request.ts'
 
 const sequence = (id: string, promptTokens: number) =>
   new Sequence(
-    {
+    generationRequest({
       id,
       promptTokens: Array.from({ length: promptTokens }, () => 1),
       maxTokens: 5,
-      stop: [],
       ignoreEos: true,
-      sampling: { temperature: 0, topP: 1, topK: 0, seed: 0 },
-    },
+    }),
     new Detokenizer({ decode: (ids) => 'x'.repeat(ids.length) }),
+    new Set(),
   )
 
 const ids = (sequences: readonly Sequence[]) => sequences.map((s) => s.request.id)

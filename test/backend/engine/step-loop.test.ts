@@ -3,6 +3,7 @@ import { bundledModelFolder } from '../../../backend/config.ts'
 import type { GenerationRequest } from '../../../backend/engine/generation.ts'
 import { StepLoop, type DecoderPort } from '../../../backend/engine/step-loop.ts'
 import { Tokenizer } from '../../../backend/tokenizer/tokenizer.ts'
+import { generationRequest } from '../../support/generation-request.ts'
 
 const tokenizer = Tokenizer.load(bundledModelFolder)
 const vocabSize = 640
@@ -41,14 +42,8 @@ const loopWith = (decoder: DecoderPort) =>
     endOfSequenceTokens: new Set([1]),
   })
 
-const request = (id: string, promptTokens: number[], maxTokens = 100): GenerationRequest => ({
-  id,
-  promptTokens,
-  maxTokens,
-  stop: [],
-  ignoreEos: true,
-  sampling: { temperature: 0, topP: 1, topK: 0, seed: 0 },
-})
+const request = (id: string, promptTokens: number[], maxTokens = 100): GenerationRequest =>
+  generationRequest({ id, promptTokens, maxTokens, ignoreEos: true })
 
 test('a sequence that decodes gets a token in every step while a long prompt is computed', () => {
   const { decoder, steps } = countingDecoder()

@@ -54,9 +54,19 @@ describe('parseChatRequest', () => {
       temperature: 0.5,
       topP: undefined,
       topK: undefined,
+      minP: undefined,
+      frequencyPenalty: 0,
+      presencePenalty: 0,
+      repetitionPenalty: undefined,
+      logitBias: [],
       seed: 3,
+      n: 1,
       stop: ['END'],
+      stopTokenIds: [],
+      includeStop: false,
+      minTokens: 0,
       ignoreEos: false,
+      logprobs: undefined,
       stream: true,
       includeUsage: true,
     })
@@ -83,8 +93,9 @@ describe('parseChatRequest', () => {
       },
       'messages[1].tool_calls',
     ],
-    [{ model: 'm', messages, min_tokens: 5 }, 'min_tokens'],
-    [{ model: 'm', messages, stop_token_ids: [5] }, 'stop_token_ids'],
+    [{ model: 'm', messages, min_tokens: 5, max_tokens: 4 }, 'min_tokens'],
+    [{ model: 'm', messages, stop_token_ids: 5 }, 'stop_token_ids'],
+    [{ model: 'm', messages, stop_token_ids: ['5'] }, 'stop_token_ids'],
     [{ model: 'm', messages, temperature: 3 }, 'temperature'],
     [{ model: 'm', messages, temperature: '1' }, 'temperature'],
     [{ model: 'm', messages, top_p: -0.1 }, 'top_p'],
@@ -95,15 +106,61 @@ describe('parseChatRequest', () => {
     [{ model: 'm', messages, seed: 0.5 }, 'seed'],
     [{ model: 'm', messages, stream: 'yes' }, 'stream'],
     [{ model: 'm', messages, stream_options: { include_usage: true } }, 'stream_options'],
-    [{ model: 'm', messages, n: 2 }, 'n'],
-    [{ model: 'm', messages, logprobs: true }, 'logprobs'],
+    [{ model: 'm', messages, n: 0 }, 'n'],
+    [{ model: 'm', messages, n: 129 }, 'n'],
+    [{ model: 'm', messages, n: 2, best_of: 3 }, 'best_of'],
+    [{ model: 'm', messages, logprobs: 5 }, 'logprobs'],
+    [{ model: 'm', messages, top_logprobs: 5 }, 'top_logprobs'],
+    [{ model: 'm', messages, logprobs: true, top_logprobs: 21 }, 'top_logprobs'],
+    [{ model: 'm', messages, logit_bias: { x: 1 } }, 'logit_bias'],
+    [{ model: 'm', messages, logit_bias: { 1: 101 } }, 'logit_bias'],
+    [{ model: 'm', messages, min_p: 2 }, 'min_p'],
+    [{ model: 'm', messages, repetition_penalty: 0 }, 'repetition_penalty'],
+    [{ model: 'm', messages, prompt_logprobs: 1 }, 'prompt_logprobs'],
+    [{ model: 'm', messages, skip_special_tokens: false }, 'skip_special_tokens'],
     [{ model: 'm', messages, tools: [{ type: 'function' }] }, 'tools'],
-    [{ model: 'm', messages, presence_penalty: 1 }, 'presence_penalty'],
+    [{ model: 'm', messages, presence_penalty: 2.5 }, 'presence_penalty'],
     [{ model: 'm', messages, response_format: { type: 'json_object' } }, 'response_format'],
   ])('refuses %j and names %s', (body, param) => {
     const refused = refusal(() => parseChatRequest(body))
     expect(refused.param).toBe(param)
     expect(refused.message).toContain(`'${param}'`)
+  })
+
+  test('reads what vLLM serves beyond OpenAI, and log-probabilities', () => {
+    const body = {
+      model: 'm',
+      messages,
+      n: 3,
+      best_of: 3,
+      min_p: 0.1,
+      frequency_penalty: -2,
+      presence_penalty: 2,
+      repetition_penalty: 1.1,
+      logit_bias: { 50: -100, 7: 0.5 },
+      stop_token_ids: [3, 4],
+      min_tokens: 2,
+      include_stop_str_in_output: true,
+      logprobs: true,
+      top_logprobs: 20,
+    }
+    expect(parseChatRequest(body)).toMatchObject({
+      n: 3,
+      minP: 0.1,
+      frequencyPenalty: -2,
+      presencePenalty: 2,
+      repetitionPenalty: 1.1,
+      logitBias: [
+        [7, 0.5],
+        [50, -100],
+      ],
+      stopTokenIds: [3, 4],
+      minTokens: 2,
+      includeStop: true,
+      logprobs: 20,
+    })
+    expect(parseChatRequest({ model: 'm', messages, logprobs: true }).logprobs).toBe(0)
+    expect(parseChatRequest({ model: 'm', messages, logprobs: false }).logprobs).toBeUndefined()
   })
 
   test.each([[null], ['text'], [[1]], [5]])('refuses the body %j', (body) => {
@@ -128,6 +185,27 @@ describe('parseCompletionRequest', () => {
       prompt: expected,
       maxTokens: 16,
     })
+  })
+
+  test.each([
+    [{ logprobs: 0 }, 0],
+    [{ logprobs: 20 }, 20],
+    [{ logprobs: null }, undefined],
+    [{}, undefined],
+  ])('reads %j as log-probabilities %s', (given, expected) => {
+    expect(parseCompletionRequest({ model: 'm', prompt: 'x', ...given }).logprobs).toBe(expected)
+  })
+
+  test.each([
+    [{ logprobs: 21 }, 'logprobs'],
+    [{ logprobs: true }, 'logprobs'],
+    [{ top_logprobs: 2 }, 'top_logprobs'],
+    [{ min_tokens: 17 }, 'min_tokens'],
+    [{ echo: true }, 'echo'],
+    [{ prompt_logprobs: 0 }, 'prompt_logprobs'],
+  ])('refuses %j and names %s', (given, param) => {
+    const parse = () => parseCompletionRequest({ model: 'm', prompt: 'x', ...given })
+    expect(refusal(parse).param).toBe(param)
   })
 
   test('a prompt nested without end is refused like any other', () => {

@@ -12,14 +12,16 @@ const identity = { id: 'x-1', created: 1_700_000_000, model: 'tigerbot' }
 const usage = { promptTokens: 2, completionTokens: 3 }
 const usageFields = { prompt_tokens: 2, completion_tokens: 3, total_tokens: 5 }
 
+const choice = { text: 'hi', finishReason: 'stop', logprobs: null } as const
+
 // The compiler holds each body against the official client's type.
-const chat: OpenAI.Chat.ChatCompletion = chatCompletion(identity, 'hi', 'stop', usage)
+const chat: OpenAI.Chat.ChatCompletion = chatCompletion(identity, [choice], usage)
 const chunks: OpenAI.Chat.ChatCompletionChunk[] = [
-  chatChunk(identity, { role: 'assistant', content: '' }, null, false),
-  chatChunk(identity, {}, 'length', true),
+  chatChunk(identity, { index: 0, delta: { role: 'assistant', content: '' } }, false),
+  chatChunk(identity, { index: 1, delta: {}, finishReason: 'length' }, true),
   chatUsageChunk(identity, usage),
 ]
-const completion: OpenAI.Completion = completionBody(identity, 'hi', 'stop', usage)
+const completion: OpenAI.Completion = completionBody(identity, [choice], usage)
 const completionUsage: OpenAI.Completion = completionUsageChunk(identity, usage)
 const model: OpenAI.Model = modelBody('tigerbot', 1_700_000_000)
 
@@ -47,7 +49,11 @@ test('the chunks of a chat: usage is null in each but the last, and only when as
       ...head,
       choices: [{ ...choice, delta: { role: 'assistant', content: '' }, finish_reason: null }],
     },
-    { ...head, choices: [{ ...choice, delta: {}, finish_reason: 'length' }], usage: null },
+    {
+      ...head,
+      choices: [{ ...choice, index: 1, delta: {}, finish_reason: 'length' }],
+      usage: null,
+    },
     { ...head, choices: [], usage: usageFields },
   ])
 })
@@ -55,7 +61,11 @@ test('the chunks of a chat: usage is null in each but the last, and only when as
 test('a completion and its chunks', () => {
   const head = { ...identity, object: 'text_completion' }
   const choice = { index: 0, text: 'hi', logprobs: null }
-  expect([completion, completionChunk(identity, 'hi', null, true), completionUsage]).toEqual([
+  expect([
+    completion,
+    completionChunk(identity, { index: 0, text: 'hi', logprobs: null, finishReason: null }, true),
+    completionUsage,
+  ]).toEqual([
     { ...head, choices: [{ ...choice, finish_reason: 'stop' }], usage: usageFields },
     { ...head, choices: [{ ...choice, finish_reason: null }], usage: null },
     { ...head, choices: [], usage: usageFields },

@@ -1,0 +1,46 @@
+/**
+ * The bytes that one token stands for, from how it is written in the vocabulary. Decoding single tokens
+ * to text would lose them: a token may be half a character.
+ */
+
+const encoder = new TextEncoder()
+
+/** `<0x0A>`: byte tokens of SentencePiece, for what the vocabulary has no piece for. */
+const byteToken = /^<0x([0-9A-Fa-f]{2})>$/
+
+/** A piece of SentencePiece: `▁` is a space. */
+export const sentencePieceBytes = (piece: string): Uint8Array => {
+  const byte = byteToken.exec(piece)?.[1]
+  return byte === undefined
+    ? encoder.encode(piece.replaceAll('▁', ' '))
+    : Uint8Array.of(Number.parseInt(byte, 16))
+}
+
+/** A piece of a byte-level vocabulary (GPT-2's): each character is one byte. */
+export const byteLevelBytes = (piece: string): Uint8Array => {
+  const bytes: number[] = []
+  for (const character of piece) {
+    const byte = byteOfCharacter.get(character)
+    // No character of the alphabet: a token that was added as text.
+    if (byte === undefined) return encoder.encode(piece)
+    bytes.push(byte)
+  }
+  return Uint8Array.from(bytes)
+}
+
+/**
+ * `bytes_to_unicode` of GPT-2's encoder.py: printable bytes of Latin-1 stand for themselves, the others
+ * for the characters from U+0100 on, in their order.
+ */
+const byteLevelAlphabet = (): ReadonlyMap<string, number> => {
+  const alphabet = new Map<string, number>()
+  let next = 0x100
+  for (let byte = 0; byte < 256; byte++) {
+    const isPrintable =
+      (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae
+    alphabet.set(String.fromCodePoint(isPrintable ? byte : next++), byte)
+  }
+  return alphabet
+}
+
+const byteOfCharacter = byteLevelAlphabet()
