@@ -1,5 +1,5 @@
 /**
- * Logits → one token, in the order of Hugging Face and vLLM: temperature, min-p, top-k, top-p, then the
+ * Logits → one token, in the order of vLLM: temperature, min-p, top-k, top-p, then the
  * draw. Each restricts what the one before it left.
  */
 import type { SamplingParams } from './generation.ts'
@@ -8,6 +8,7 @@ import type { SamplerScratch } from './sampler-scratch.ts'
 import {
   furthest,
   largest,
+  tokenInBucket,
   tokensOfBucket,
   weighBuckets,
   weightOf,
@@ -19,6 +20,7 @@ export type DrawParams = Pick<SamplingParams, 'temperature' | 'topP' | 'topK' | 
 
 /**
  * @param logits [vocab] of one sequence; not changed
+ * @param top the likeliest tokens of these logits, at least {@link numTopTokens}, where they are known
  * @returns null when the logits are no numbers: the model overflowed, and nothing can be drawn
  */
 export const sample = (
@@ -26,17 +28,24 @@ export const sample = (
   params: DrawParams,
   random: Random,
   scratch: SamplerScratch,
+  top: Uint32Array | null = null,
 ): number | null => {
-  if (params.temperature < minTemperature) return likeliest(logits)
-  return params.topK > 0 && params.topK < logits.length
-    ? drawFromTop(scratch.top.select(logits, params.topK), logits, params, random)
-    : drawFromAll(logits, params, random, scratch)
+  const k = numTopTokens(params, logits.length)
+  const isGreedy = params.temperature < minTemperature
+  if (k > 0 && !isGreedy) {
+    const kept = (top ?? scratch.top.select(logits, k)).subarray(0, k)
+    return drawFromTop(kept, logits, params, random)
+  }
+  const likeliest = top?.[0]
+  const max = likeliest === undefined ? largest(logits) : logits[likeliest]!
+  if (!Number.isFinite(max)) return null
+  if (isGreedy) return likeliest ?? logits.indexOf(max)
+  return drawFromAll(weighed(logits, max, params), params.topP, random, scratch)
 }
 
-const likeliest = (logits: Float32Array): number | null => {
-  const max = largest(logits)
-  return Number.isFinite(max) ? logits.indexOf(max) : null
-}
+/** The k of top-k; 0 where it keeps the whole vocabulary. */
+export const numTopTokens = ({ topK }: DrawParams, vocabSize: number): number =>
+  topK < vocabSize ? topK : 0
 
 /** Below this a softmax in 32 bits is greedy anyway, and 1 / temperature may overflow. */
 const minTemperature = 1e-5
@@ -70,25 +79,22 @@ const drawFromTop = (
 }
 
 const drawFromAll = (
-  logits: Float32Array,
-  params: DrawParams,
+  weighing: Weighing,
+  topP: number,
   random: Random,
   { masses, tokens, edgeLogits }: SamplerScratch,
-): number | null => {
-  const max = largest(logits)
-  if (!Number.isFinite(max)) return null
-  const weighing = weighed(logits, max, params)
+): number => {
   const total = weighBuckets(weighing, masses)
   const pickAt = (at: number): number => {
     const { bucket, left } = positionOf(masses, at)
-    return pick(weighing, tokensOfBucket(weighing, bucket, tokens), left)
+    return tokenInBucket(weighing, bucket, left, tokens)
   }
-  if (params.topP >= 1) return pickAt(random.next() * total)
+  if (topP >= 1) return pickAt(random.next() * total)
 
   // The nucleus: all buckets before the edge, and the likeliest tokens of the edge. Which these are
   // takes another pass, so the first draw takes the whole edge, and is repeated if it falls outside.
-  const edge = positionOf(masses, params.topP * total)
-  const before = params.topP * total - edge.left
+  const edge = positionOf(masses, topP * total)
+  const before = topP * total - edge.left
   const at = random.next() * (before + masses[edge.bucket]!)
   if (at < before) return pickAt(at)
   const edgeTokens = tokensOfBucket(weighing, edge.bucket, tokens)

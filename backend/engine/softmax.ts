@@ -128,6 +128,30 @@ export const tokensOfBucket = (
   return into.subarray(0, count)
 }
 
+/**
+ * The token of a bucket at which its mass, summed in the order of ids, comes above `at`.
+ * @param into [vocab], overwritten
+ */
+export const tokenInBucket = (
+  weighing: Weighing,
+  bucket: number,
+  at: number,
+  into: Uint32Array,
+): number => {
+  let left = at
+  let last = 0
+  for (let begin = 0; begin < weighing.logits.length; begin += blockSize) {
+    const count = collectBlock(weighing, begin, bucket, into, 0)
+    for (let i = 0; i < count; i++) {
+      last = into[i]!
+      left -= weightOf((weighing.max - weighing.logits[last]!) * weighing.sharpness)
+      if (left < 0) return last
+    }
+  }
+  // Rounding.
+  return last
+}
+
 /** @returns how many tokens `into` has now */
 const collectBlock = (
   { logits, max, sharpness, reach }: Weighing,

@@ -3,7 +3,7 @@ import type { GenerationRequest, TokenLogprob } from './generation.ts'
 import { tokenLogprob } from './logprobs.ts'
 import { applyPenalties, hasPenalties, TokenCounts } from './penalties.ts'
 import { seededRandom, type Random } from './random.ts'
-import { sample } from './sampler.ts'
+import { numTopTokens, sample } from './sampler.ts'
 import type { SamplerScratch } from './sampler-scratch.ts'
 
 export type PickedToken = {
@@ -33,14 +33,18 @@ export class TokenPicker {
    */
   pick(logits: Float32Array, scratch: SamplerScratch): PickedToken | null {
     const { sampling, logprobs } = this.#request
-    const token = sample(this.#processed(logits, scratch), sampling, this.#random, scratch)
+    const processed = this.#processed(logits, scratch)
+    // Where both ask for the likeliest tokens of the same logits, one pass finds them.
+    const numTop = Math.max(1, logprobs ?? 0, numTopTokens(sampling, logits.length))
+    const top =
+      logprobs !== null && processed === logits ? scratch.top.select(logits, numTop) : null
+    const token = sample(processed, sampling, this.#random, scratch, top)
     if (token === null) return null
     this.#counts?.add(token)
     this.#numPicked++
-    return {
-      token,
-      logprob: logprobs === null ? null : tokenLogprob(logits, token, logprobs, scratch),
-    }
+    if (logprobs === null) return { token, logprob: null }
+    const likeliest = top ?? scratch.top.select(logits, Math.max(1, logprobs))
+    return { token, logprob: tokenLogprob(logits, token, likeliest, logprobs, scratch.masses) }
   }
 
   /** vLLM's order: no end before `minTokens`, biases, penalties. */

@@ -22,6 +22,7 @@ const randomRequest = (random: Random, vocabSize: number): GivenRequest => ({
   promptTokens: tokensUpTo(random, vocabSize, 12),
   minTokens: oneOf(random, [0, 0, 3, 8]),
   stopTokenIds: oneOf(random, [[], [1, 4]]),
+  logprobs: oneOf(random, [null, 0, 3]),
   sampling: {
     temperature: oneOf(random, [0, 0.3, 0.8, 1, 2]),
     topP: oneOf(random, [1, 1, 0.95, 0.6, 0.1, 0]),

@@ -99,11 +99,9 @@ describe('n choices', () => {
         ? usage.completion_tokens
         : `${choice.index} ${choice.delta.role ?? choice.delta.content ?? choice.finish_reason}`,
     )
-    expect(said).toEqual([
-      ...['0 assistant', '1 assistant', '2 assistant'],
-      ...['0 a', '1 c', '2 d', '0 b', '1 stop', '2 e', '0 stop', '2 f', '2 stop'],
-      9,
-    ])
+    const openings = ['0 assistant', '1 assistant', '2 assistant']
+    const inTurn = ['0 a', '1 c', '2 d', '0 b', '1 stop', '2 e', '0 stop', '2 f', '2 stop']
+    expect(said).toEqual([...openings, ...inTurn, 9])
   })
 
   test('the client leaving aborts all, and the usage is the sum', async () => {
