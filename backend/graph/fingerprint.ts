@@ -3,19 +3,24 @@ import { createHash } from 'node:crypto'
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { weightFiles } from '../checkpoint/checkpoint.ts'
+import type { RopeOverride } from '../checkpoint/rope-scaling.ts'
 import { formatVersion } from './manifest.ts'
 
 /**
- * A hash of the converter's version, config.json's text and the names, sizes and modification times
- * of the weight files.
+ * A hash of the converter's version, config.json's text, the options of the conversion and the names,
+ * sizes and modification times of the weight files.
  * @throws ModelFolderError when there are no weights
  */
-export const fingerprint = async (modelFolder: string, configText: string): Promise<string> => {
+export const fingerprint = async (
+  modelFolder: string,
+  configText: string,
+  options: { readonly ropeOverride?: RopeOverride | undefined },
+): Promise<string> => {
   const files = []
   for (const name of await weightFiles(modelFolder)) {
     const { size, mtimeMs } = await stat(join(modelFolder, name))
     files.push({ name, size, mtimeMs })
   }
-  const source = JSON.stringify({ formatVersion, configText, files })
+  const source = JSON.stringify({ formatVersion, configText, ...options, files })
   return createHash('sha256').update(source).digest('hex')
 }

@@ -76,6 +76,21 @@ test('an up-to-date conversion is used again', async () => {
   expect([await convertModel(checkpoint, out), writtenAt(out)]).toEqual([first, at])
 })
 
+test('other rotary scaling than the last time makes a new conversion', async () => {
+  const { checkpoint, out } = folders()
+  model.write(checkpoint)
+  const ropeOverride = { type: 'linear', factor: 2 } as const
+  const plain = await convertModel(checkpoint, out)
+  const scaled = await convertModel(checkpoint, out, { ropeOverride })
+  const at = writtenAt(out)
+  expect([plain.maxPositions, scaled.maxPositions]).toEqual([64, 128])
+  expect([await convertModel(checkpoint, out, { ropeOverride }), writtenAt(out)]).toEqual([
+    scaled,
+    at,
+  ])
+  expect(await convertModel(checkpoint, out)).toEqual(plain)
+})
+
 test.each<[string, (checkpoint: string, out: string) => void]>([
   [
     'the weights are newer',
