@@ -116,7 +116,6 @@ export class TorchFile implements TensorFile {
       const entries = entriesInside(file, await readZip(file))
       const entry = entries.get('data.pkl')
       if (entry === undefined) throw file.error('it has no data.pkl')
-      if (entries.has('constants.pkl')) throw file.error('it is a TorchScript program')
       await requireLittleEndian(file, entries)
       const pickle = await readSmallEntry(file, 'data.pkl', entry)
       const infos = new Map<string, TensorInfo>()

@@ -57,7 +57,9 @@ export const readZip = async (file: RangeFile): Promise<Map<string, ZipEntry>> =
   for (const [index, entry] of listed.entries()) {
     const { name, numBytes, crc32 } = entry
     if (entry.isEncrypted || entry.isCompressed) {
-      throw file.error(`its entry ${name} is compressed or encrypted, which PyTorch never does`)
+      throw file.error(
+        `its entry ${name} is compressed or encrypted, as in no state_dict of torch.save`,
+      )
     }
     if (entries.has(name)) throw file.error(`it has two entries ${name}`)
     const nextOffset = listed[index + 1]?.headerOffset ?? directory.offset
