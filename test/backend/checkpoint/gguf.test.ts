@@ -23,10 +23,9 @@ test('the tokenizer comes as it stands in the file', async () => {
   expect(ggufTokenizer(file)).toEqual({
     model: 'llama',
     pre: 'default',
-    tokens: [
-      ...['<unk>', '<s>', '</s>', '<|end|>', '\ufeff', '▁你好'],
-      ...Array.from({ length: 34 }, (_, i) => `t${i}`),
-    ],
+    tokens: ['<unk>', '<s>', '</s>', '<|end|>', '\ufeff', '▁你好'].concat(
+      Array.from({ length: 34 }, (_, i) => `t${i}`),
+    ),
     scores: Float32Array.from({ length: 40 }, (_, i) => -i),
     types: Int32Array.from({ length: 40 }, (_, i) => [2, 3, 3, 3][i] ?? 1),
     merges: ['t 0', 't 1'],
