@@ -209,7 +209,7 @@ test.each<[string, object, string]>([
   [
     'a tensor of another shape',
     { intermediate_size: 96 },
-    'tensor model.layers.0.mlp.gate_proj.weight is [80, 64], but by config.json it must be [96, 64]',
+    'tensor model.layers.0.mlp.gate_proj.weight is [80, 64], but by its configuration it must be [96, 64]',
   ],
   ['an unknown architecture', { architectures: ['GPT2LMHeadModel'] }, 'GPT2LMHeadModel is unknown'],
 ])(
@@ -233,7 +233,8 @@ test.each<[string, object, string]>([
 
 test('a folder that holds no model is refused', async () => {
   const { checkpoint, out } = folders()
+  await expect(convertModel(checkpoint, out)).rejects.toThrow('it holds no weights')
+  model.write(checkpoint)
+  rmSync(join(checkpoint, 'config.json'))
   await expect(convertModel(checkpoint, out)).rejects.toThrow(/cannot use .*config\.json: ENOENT/)
-  model.writeConfig(checkpoint)
-  await expect(convertModel(checkpoint, out)).rejects.toThrow('it holds neither model.safetensors')
 })
