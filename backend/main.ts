@@ -10,7 +10,7 @@ import { readGenerationConfig } from './generation-config.ts'
 import { convertModel } from './graph/convert.ts'
 import type { LoadedModel } from './served-model.ts'
 import { ChatTemplate } from './tokenizer/chat-template.ts'
-import { Tokenizer } from './tokenizer/tokenizer.ts'
+import { loadTokenizer } from './tokenizer/load-tokenizer.ts'
 import { dial, parseTunnelUrl } from './tunnel/dial.ts'
 
 export type Backend = {
@@ -63,7 +63,7 @@ const conversionName = (modelFolder: string): string =>
 
 const loadModel = async ({ modelFolder, servedModelName, home }: BackendConfig, log: Log) => {
   log.info('reading the model', { model: servedModelName })
-  const tokenizer = Tokenizer.load(modelFolder)
+  const tokenizer = loadTokenizer(modelFolder)
   const chatTemplate = ChatTemplate.load(modelFolder)
   const { endOfSequenceTokens, samplingDefaults } = readGenerationConfig(modelFolder)
   const graphFolder = join(home, 'models', conversionName(modelFolder))
