@@ -8,19 +8,21 @@ import { tempFolder } from '../support/temp-folder.ts'
 
 const folderWith = (files: Readonly<Record<string, string>>): string => {
   const folder = tempFolder()
+  // Which weights there are says where the configuration is.
+  writeFileSync(join(folder, 'model.safetensors'), '')
   for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text)
   return folder
 }
 
-test('the bundled model says how it wants to be sampled', () => {
-  expect(readGenerationConfig(bundledModelFolder)).toEqual({
+test('the bundled model says how it wants to be sampled', async () => {
+  expect(await readGenerationConfig(bundledModelFolder)).toEqual({
     endOfSequenceTokens: [1],
     samplingDefaults: { temperature: 0.3, topP: 0.9, topK: 0 },
   })
 })
 
-test('without the file the end tokens are those of config.json, and nothing restricts', () => {
-  expect(readGenerationConfig(folderWith({ 'config.json': '{"eos_token_id": 2}' }))).toEqual({
+test('without the file the end tokens are those of config.json, and nothing restricts', async () => {
+  expect(await readGenerationConfig(folderWith({ 'config.json': '{"eos_token_id": 2}' }))).toEqual({
     endOfSequenceTokens: [2],
     samplingDefaults: { temperature: 1, topP: 1, topK: 0 },
   })
@@ -31,12 +33,12 @@ test.each([
   [{ eos_token_id: null, top_k: 50, top_p: 0.5 }, [2], { temperature: 1, topP: 0.5, topK: 50 }],
   [{ do_sample: false, temperature: 0.6 }, [2], { temperature: 0, topP: 1, topK: 0 }],
   [{ temperature: 0, top_p: null, top_k: -1 }, [2], { temperature: 0, topP: 1, topK: 0 }],
-])('%j is read', (generation, endOfSequenceTokens, samplingDefaults) => {
+])('%j is read', async (generation, endOfSequenceTokens, samplingDefaults) => {
   const folder = folderWith({
     'config.json': '{"eos_token_id": 2}',
     'generation_config.json': JSON.stringify(generation),
   })
-  expect(readGenerationConfig(folder)).toEqual({ endOfSequenceTokens, samplingDefaults })
+  expect(await readGenerationConfig(folder)).toEqual({ endOfSequenceTokens, samplingDefaults })
 })
 
 test.each([
@@ -46,10 +48,10 @@ test.each([
   ['{"top_p": -1}', 'top_p must be a number'],
   ['{"do_sample": "no"}', 'do_sample must be true or false'],
   ['{"eos_token_id": "</s>"}', 'eos_token_id must be a token id'],
-])('%s is refused, and the file is named', (text, reason) => {
+])('%s is refused, and the file is named', async (text, reason) => {
   const folder = folderWith({ 'config.json': '{}', 'generation_config.json': text })
   const read = () => readGenerationConfig(folder)
-  expect(read).toThrow(ModelFolderError)
-  expect(read).toThrow(join(folder, 'generation_config.json'))
-  expect(read).toThrow(reason)
+  await expect(read()).rejects.toThrow(ModelFolderError)
+  await expect(read()).rejects.toThrow(join(folder, 'generation_config.json'))
+  await expect(read()).rejects.toThrow(reason)
 })

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest'
 import { readConfigText } from '../../../backend/checkpoint/config-text.ts'
 import { parseConfig } from '../../../backend/checkpoint/config.ts'
 import { GgufFile } from '../../../backend/checkpoint/gguf-file.ts'
-import { ggufTokenizer } from '../../../backend/checkpoint/gguf-tokenizer.ts'
+import { ggufVocabulary } from '../../../backend/checkpoint/gguf-vocabulary.ts'
 import { ModelFolderError } from '../../../backend/model-folder-error.ts'
 import { checkpointFixture, readTensor } from '../../support/checkpoint-fixtures.ts'
 import { tempFolder } from '../../support/temp-folder.ts'
@@ -220,8 +220,8 @@ test.each<[GgufContent['metadata'], string]>([
     : {}
   const file = await open(ggufBytes({ metadata: { ...llama, ...base, ...fields }, tensors: [] }))
   await file.close()
-  expect(() => ggufTokenizer(file)).toThrow(ModelFolderError)
-  expect(() => ggufTokenizer(file)).toThrow(message)
+  expect(() => ggufVocabulary(file)).toThrow(ModelFolderError)
+  expect(() => ggufVocabulary(file)).toThrow(message)
 })
 
 test('what the configuration cannot be is refused by the name of the file', async () => {

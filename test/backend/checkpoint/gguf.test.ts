@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { GgufFile } from '../../../backend/checkpoint/gguf-file.ts'
-import { ggufTokenizer } from '../../../backend/checkpoint/gguf-tokenizer.ts'
+import { ggufVocabulary } from '../../../backend/checkpoint/gguf-vocabulary.ts'
 import { SafetensorsFile } from '../../../backend/checkpoint/safetensors-file.ts'
 import { checkpointFixture, readTensor } from '../../support/checkpoint-fixtures.ts'
 
@@ -20,26 +20,21 @@ test('every type becomes the float32 that the reference makes of it', async () =
 test('the tokenizer comes as it stands in the file', async () => {
   const file = await GgufFile.open(checkpointFixture('gguf/tiny.gguf'))
   await file.close()
-  expect(ggufTokenizer(file)).toEqual({
+  expect(ggufVocabulary(file)).toEqual({
     model: 'llama',
     pre: 'default',
     tokens: ['<unk>', '<s>', '</s>', '<|end|>', '\ufeff', '▁你好'].concat(
       Array.from({ length: 34 }, (_, i) => `t${i}`),
     ),
     scores: Float32Array.from({ length: 40 }, (_, i) => -i),
-    types: Int32Array.from({ length: 40 }, (_, i) => [2, 3, 3, 3][i] ?? 1),
+    tokenTypes: Int32Array.from({ length: 40 }, (_, i) => [2, 3, 3, 3][i] ?? 1),
     merges: ['t 0', 't 1'],
-    bosToken: 1,
-    eosToken: 2,
-    eotToken: 3,
-    unknownToken: 0,
-    separatorToken: null,
-    paddingToken: null,
-    addsBos: true,
-    addsEos: null,
-    addsSpacePrefix: false,
-    removesExtraWhitespace: null,
-    precompiledCharsmap: null,
+    bosId: 1,
+    eosId: 2,
+    unknownId: 0,
+    addBos: true,
+    addEos: undefined,
+    addSpacePrefix: false,
     chatTemplate: '{{ messages }}',
   })
 })
