@@ -1,11 +1,11 @@
 /** The backend's configuration: the only place that reads its flags and environment. */
-import { existsSync, readFileSync } from 'node:fs'
-import { basename, join, resolve } from 'node:path'
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { basename, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ConfigError } from '../shared/config-error.ts'
 
 export type ModelConfig = {
-  /** The model folder, in Hugging Face's layout. */
+  /** The model folder, in Hugging Face's layout, or a .gguf file. */
   readonly modelFolder: string
   /** The name that clients use, and the only one they see. */
   readonly servedModelName: string
@@ -63,13 +63,15 @@ const readModelConfig = (
 ): ModelConfig => {
   const model = options.model || env.BURROW_MODEL
   const modelFolder = model ? resolve(model) : bundledModelFolder
-  if (!existsSync(join(modelFolder, 'config.json'))) {
-    problems.push(`${modelFolder} is no model folder: it has no config.json`)
+  if (!isModel(modelFolder)) {
+    problems.push(
+      `${modelFolder} is no model folder: it has no config.json (and is no .gguf file, nor holds one)`,
+    )
   }
   const servedModelName =
     options.servedModelName ||
     env.BURROW_SERVED_MODEL_NAME ||
-    (modelFolder === bundledModelFolder ? bundledModelName : basename(modelFolder))
+    (modelFolder === bundledModelFolder ? bundledModelName : basename(modelFolder, '.gguf'))
   if (!/^[\x21-\x7e]{1,128}$/.test(servedModelName)) {
     problems.push(
       'the served model name must have 1 to 128 visible ASCII characters: give --served-model-name',
@@ -77,6 +79,12 @@ const readModelConfig = (
   }
   const home = resolve(options.home || env.BURROW_HOME || '.burrow')
   return { modelFolder, servedModelName, home }
+}
+
+const isModel = (path: string): boolean => {
+  if (!existsSync(path)) return false
+  if (!statSync(path).isDirectory()) return path.endsWith('.gguf')
+  return readdirSync(path).some((name) => name === 'config.json' || name.endsWith('.gguf'))
 }
 
 const readToken = (options: BackendOptions, env: Environment, problems: string[]): string => {

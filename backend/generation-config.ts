@@ -1,6 +1,7 @@
 /** How the model itself wants to be sampled and when it ends. */
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { readConfigText } from './checkpoint/config-text.ts'
 import { JsonFile } from './checkpoint/json-file.ts'
 import { ModelFolderError } from './model-folder-error.ts'
 import type { SamplingDefaults } from './served-model.ts'
@@ -11,19 +12,21 @@ export type GenerationConfig = {
 }
 
 /**
- * generation_config.json where there is one, else the end tokens of config.json and OpenAI's
- * defaults.
+ * generation_config.json where there is one, else the end tokens of config.json (or of a GGUF file's
+ * own fields) and OpenAI's defaults.
+ * @param model a model folder, or a .gguf file
  * @throws ModelFolderError
  */
-export const readGenerationConfig = (folder: string): GenerationConfig => {
-  const generation = readOptional(join(folder, 'generation_config.json'))
+export const readGenerationConfig = async (model: string): Promise<GenerationConfig> => {
+  const generation = readOptional(join(model, 'generation_config.json'))
+  const config = await readConfigText(model)
   const ownEnds = generation.tokenIds('eos_token_id')
   const temperature = numberFrom(0, generation, 'temperature') ?? 1
   return {
     endOfSequenceTokens:
       ownEnds.length > 0
         ? ownEnds
-        : readOptional(join(folder, 'config.json')).tokenIds('eos_token_id'),
+        : new JsonFile(config.path, config.text).tokenIds('eos_token_id'),
     samplingDefaults: {
       temperature: generation.boolean('do_sample') === false ? 0 : temperature,
       topP: numberFrom(0, generation, 'top_p') ?? 1,

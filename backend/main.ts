@@ -9,8 +9,7 @@ import { OnnxEngine } from './engine/engine.ts'
 import { readGenerationConfig } from './generation-config.ts'
 import { convertModel } from './graph/convert.ts'
 import type { LoadedModel } from './served-model.ts'
-import { ChatTemplate } from './tokenizer/chat-template.ts'
-import { Tokenizer } from './tokenizer/tokenizer.ts'
+import { loadTextFormat } from './tokenizer/load-tokenizer.ts'
 import { dial, parseTunnelUrl } from './tunnel/dial.ts'
 
 export type Backend = {
@@ -65,9 +64,8 @@ const conversionName = (modelFolder: string): string =>
 
 const loadModel = async ({ modelFolder, servedModelName, home }: BackendConfig, log: Log) => {
   log.info('reading the model', { model: servedModelName })
-  const tokenizer = Tokenizer.load(modelFolder)
-  const chatTemplate = ChatTemplate.load(modelFolder)
-  const { endOfSequenceTokens, samplingDefaults } = readGenerationConfig(modelFolder)
+  const { tokenizer, chatTemplate } = await loadTextFormat(modelFolder)
+  const { endOfSequenceTokens, samplingDefaults } = await readGenerationConfig(modelFolder)
   const graphFolder = join(home, 'models', conversionName(modelFolder))
   const manifest = await convertModel(modelFolder, graphFolder, { log })
   log.info('loading the model into the engine', { model: servedModelName })

@@ -2,7 +2,10 @@
 import { isFields, type Fields } from '../../shared/parse.ts'
 import { ModelFolderError } from '../model-folder-error.ts'
 
-/** Every reader answers undefined for a field left out and throws ModelFolderError for a wrong one. */
+/**
+ * Every reader answers undefined for a field left out and throws ModelFolderError for a wrong one;
+ * with `object`, it reads a field of that object inside this file.
+ */
 export class JsonFile {
   readonly fields: Fields
   readonly #path: string
@@ -24,11 +27,19 @@ export class JsonFile {
   }
 
   /** A whole number, 1 or more. */
-  count(name: string): number | undefined {
-    const value = this.fields[name] ?? undefined
+  count(name: string, object: Fields = this.fields): number | undefined {
+    const value = object[name] ?? undefined
     if (value === undefined) return undefined
     if (typeof value === 'number' && Number.isSafeInteger(value) && value > 0) return value
     throw this.error(`${name} must be a whole number above 0`)
+  }
+
+  /** A whole number, 0 or more. */
+  index(name: string): number | undefined {
+    const value = this.fields[name] ?? undefined
+    if (value === undefined) return undefined
+    if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value
+    throw this.error(`${name} must be a whole number, 0 or more`)
   }
 
   requiredCount(name: string): number {
@@ -38,12 +49,15 @@ export class JsonFile {
   }
 
   /** A number above 0. */
-  positive(name: string): number | undefined {
-    return this.#positive(name, this.fields[name])
+  positive(name: string, object: Fields = this.fields): number | undefined {
+    const value = object[name] ?? undefined
+    if (value === undefined) return undefined
+    if (typeof value === 'number' && Number.isFinite(value) && value > 0) return value
+    throw this.error(`${name} must be a number above 0`)
   }
 
-  boolean(name: string): boolean | undefined {
-    const value = this.fields[name] ?? undefined
+  boolean(name: string, object: Fields = this.fields): boolean | undefined {
+    const value = object[name] ?? undefined
     if (value === undefined || typeof value === 'boolean') return value
     throw this.error(`${name} must be true or false`)
   }
@@ -63,17 +77,5 @@ export class JsonFile {
     const value = this.fields[name] ?? undefined
     if (value === undefined || isFields(value)) return value
     throw this.error(`${name} must be an object`)
-  }
-
-  /** As {@link positive}, for a field of an object inside this file. */
-  positiveIn(object: Fields | undefined, name: string): number | undefined {
-    return this.#positive(name, object?.[name])
-  }
-
-  #positive(name: string, field: unknown): number | undefined {
-    const value = field ?? undefined
-    if (value === undefined) return undefined
-    if (typeof value === 'number' && Number.isFinite(value) && value > 0) return value
-    throw this.error(`${name} must be a number above 0`)
   }
 }

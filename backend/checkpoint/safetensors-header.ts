@@ -6,6 +6,7 @@
 import { isFields } from '../../shared/parse.ts'
 import { ModelFolderError } from '../model-folder-error.ts'
 import { JsonFile } from './json-file.ts'
+import { countValues, type TensorInfo } from './tensor-file.ts'
 
 /** The reference's own limit. */
 const maxHeaderBytes = 100_000_000
@@ -32,15 +33,9 @@ const dtypeBytes = {
   F64: 8,
 } as const
 
-export type Dtype = keyof typeof dtypeBytes
+type Dtype = keyof typeof dtypeBytes
 
-export type TensorInfo = {
-  readonly dtype: Dtype
-  readonly shape: readonly number[]
-  /** From the start of the file. */
-  readonly offset: number
-  readonly numBytes: number
-}
+type PlacedTensor = TensorInfo & { readonly numBytes: number }
 
 const isDtype = (value: unknown): value is Dtype =>
   typeof value === 'string' && Object.hasOwn(dtypeBytes, value)
@@ -61,7 +56,7 @@ export const parseHeaderLength = (path: string, start: Uint8Array, fileBytes: nu
   )
 }
 
-const parseTensor = (file: JsonFile, name: string, dataStart: number): TensorInfo => {
+const parseTensor = (file: JsonFile, name: string, dataStart: number): PlacedTensor => {
   const entry = file.fields[name]
   const error = (message: string): ModelFolderError => file.error(`tensor ${name} ${message}`)
   if (!isFields(entry)) throw error('is not described by an object')
@@ -70,7 +65,7 @@ const parseTensor = (file: JsonFile, name: string, dataStart: number): TensorInf
   if (!isCountList(shape)) throw error('has no proper shape')
   if (!isCountList(offsets) || offsets.length !== 2) throw error('has no proper data_offsets')
   const [begin = 0, end = 0] = offsets
-  const numBytes = shape.reduce((product, dim) => product * dim, dtypeBytes[dtype])
+  const numBytes = countValues(shape) * dtypeBytes[dtype]
   if (end - begin === numBytes) return { dtype, shape, offset: dataStart + begin, numBytes }
   throw error(
     `is ${dtype}[${shape.join(', ')}], ${numBytes} bytes, but its data_offsets span ${end - begin}`,
@@ -90,7 +85,7 @@ export const parseHeader = (
 ): Map<string, TensorInfo> => {
   const dataStart = lengthBytes + header.length
   const file = new JsonFile(path, new TextDecoder().decode(header))
-  const tensors = new Map<string, TensorInfo>()
+  const tensors = new Map<string, PlacedTensor>()
   for (const name of Object.keys(file.fields)) {
     if (name !== '__metadata__') tensors.set(name, parseTensor(file, name, dataStart))
   }

@@ -2,7 +2,7 @@
 import { setImmediate } from 'node:timers/promises'
 import { parentPort, workerData } from 'node:worker_threads'
 import { Decoder } from '../graph/decoder.ts'
-import { Tokenizer } from '../tokenizer/tokenizer.ts'
+import { loadTextFormat } from '../tokenizer/load-tokenizer.ts'
 import type { EngineThreadData, FromEngine, ToEngine } from './messages.ts'
 import { StepLoop } from './step-loop.ts'
 
@@ -15,7 +15,8 @@ const decoder = new Decoder(data.graphFolder, {
   capacity: data.maxModelLen,
   intraOpNumThreads: data.intraOpNumThreads,
 })
-const loop = new StepLoop(decoder, Tokenizer.load(data.modelFolder), {
+const { tokenizer } = await loadTextFormat(data.modelFolder)
+const loop = new StepLoop(decoder, tokenizer, {
   maxNumSeqs: data.maxNumSeqs,
   maxPrefillTokens: data.maxPrefillTokens,
   vocabSize: data.vocabSize,

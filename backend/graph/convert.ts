@@ -1,10 +1,11 @@
-/** Converts a Hugging Face checkpoint into the folder that decoder.ts runs, once. */
-import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+/** Converts a checkpoint into the folder that decoder.ts runs, once. */
+import { mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import type { Log } from '../../shared/log.ts'
 import { Checkpoint } from '../checkpoint/checkpoint.ts'
-import { parseConfig, type LlamaConfig } from '../checkpoint/config.ts'
-import { ModelFolderError } from '../model-folder-error.ts'
+import { readConfigText } from '../checkpoint/config-text.ts'
+import { parseConfig, type ModelConfig } from '../checkpoint/config.ts'
+import type { RopeOverride } from '../checkpoint/rope-scaling.ts'
 import { encodeModel } from '../onnx/model.ts'
 import { decoderGraph } from './decoder-graph.ts'
 import { fingerprint } from './fingerprint.ts'
@@ -28,7 +29,7 @@ const findConversion = async (folder: string, wanted: string): Promise<Manifest 
 const writeConversion = async (
   modelFolder: string,
   folder: string,
-  config: LlamaConfig,
+  config: ModelConfig,
   source: string,
 ): Promise<Manifest> => {
   const weights = placeWeights(decoderWeights(config))
@@ -48,31 +49,30 @@ const writeConversion = async (
   }
 }
 
-const readConfigText = async (path: string): Promise<string> => {
-  try {
-    return await readFile(path, 'utf8')
-  } catch (cause) {
-    throw new ModelFolderError(path, cause)
-  }
+export type ConvertOptions = {
+  readonly log?: Log | undefined
+  /** In place of the config's rotary scaling. */
+  readonly ropeOverride?: RopeOverride | undefined
 }
 
 /**
- * Writes model.onnx, weights.bin and manifest.json of a Llama checkpoint (config.json, safetensors)
- * to `outFolder`, or leaves them when they are up to date. The folder appears whole or not at all;
+ * Writes model.onnx, weights.bin and manifest.json of a checkpoint (config.json with safetensors or
+ * PyTorch files, or GGUF) to `outFolder`, or leaves them when they are up to date. The folder
+ * appears whole or not at all;
  * processes that convert at once end with one whole conversion. Weights become float32: `outFolder`
  * takes twice a 16-bit checkpoint's size.
+ * @param modelFolder or a .gguf file
  * @param outFolder made with its parents; it may hold an older conversion, and nothing else
  * @throws ModelFolderError that names the file at fault
  */
 export const convertModel = async (
   modelFolder: string,
   outFolder: string,
-  { log }: { readonly log?: Log } = {},
+  { log, ropeOverride }: ConvertOptions = {},
 ): Promise<Manifest> => {
-  const configPath = join(modelFolder, 'config.json')
-  const configText = await readConfigText(configPath)
-  const config = parseConfig(configPath, configText)
-  const source = await fingerprint(modelFolder, configText)
+  const { path: configPath, text: configText } = await readConfigText(modelFolder)
+  const config = parseConfig(configPath, configText, ropeOverride)
+  const source = await fingerprint(modelFolder, configText, { ropeOverride })
   const existing = await findConversion(outFolder, source)
   if (existing !== null) return existing
 

@@ -1,5 +1,5 @@
 /**
- * A Llama decoder as one ONNX graph. Inputs and outputs (B rows of S new tokens each, R rows of
+ * A decoder of the Llama family as one ONNX graph. Inputs and outputs (B rows of S new tokens each, R rows of
  * logits, C positions in the cache):
  *
  *   input_ids               int64 [B, S]
@@ -13,95 +13,14 @@
  * com.microsoft.GroupQueryAttention sets the rules: S = total_sequence_length means that the past is
  * empty, and with a past, S above 1 allows one row only.
  */
-import type { LlamaConfig } from '../checkpoint/config.ts'
+import type { ModelConfig } from '../checkpoint/config.ts'
 import type { Graph, Initializer, Node, ValueInfo } from '../onnx/model.ts'
-
-const contrib = 'com.microsoft'
-
-/** The input and output names of one layer's keys and values. */
-export const cacheNames = (layer: number) => ({
-  past: { key: `past.${layer}.key`, value: `past.${layer}.value` },
-  present: { key: `present.${layer}.key`, value: `present.${layer}.value` },
-})
-
-/**
- * `x · Wᵀ` for W [out, in], as checkpoints store it. FusedMatMul packs it when the session loads
- * and is then as quick as MatMul on [in, out], at one row and at many.
- */
-const linear = (x: string, weight: string, y: string): Node => ({
-  operator: 'FusedMatMul',
-  domain: contrib,
-  inputs: [x, weight],
-  outputs: [y],
-  attributes: { transB: { int: 1 } },
-})
-
-const norm = (x: string, scale: string, y: string, epsilon: number): Node => ({
-  operator: 'SimplifiedLayerNormalization',
-  inputs: [x, scale],
-  outputs: [y],
-  attributes: { axis: { int: -1 }, epsilon: { float: epsilon } },
-})
-
-/** `sum = a + b`, `y = norm(sum)`. */
-const addAndNorm = (
-  [a, b]: readonly [string, string],
-  scale: string,
-  { sum, y }: { readonly sum: string; readonly y: string },
-  epsilon: number,
-): Node => ({
-  operator: 'SkipSimplifiedLayerNormalization',
-  domain: contrib,
-  inputs: [a, b, scale],
-  outputs: [y, '', '', sum],
-  attributes: { epsilon: { float: epsilon } },
-})
-
-const attentionInputs = ['seqlens_k', 'total_sequence_length', 'rotary_cos', 'rotary_sin'] as const
-
-/** `hidden` is the normed input, `residual` what the layer adds to; `layers.N.down` comes out. */
-const layerNodes = (
-  config: LlamaConfig,
-  layer: number,
-  hidden: string,
-  residual: string,
-): Node[] => {
-  const at = (name: string): string => `layers.${layer}.${name}`
-  const { past, present } = cacheNames(layer)
-  const attention: Node = {
-    operator: 'GroupQueryAttention',
-    domain: contrib,
-    // The empty names are key and value: the query holds all three.
-    inputs: [at('qkv.y'), '', '', past.key, past.value, ...attentionInputs],
-    outputs: [at('attention'), present.key, present.value],
-    attributes: {
-      num_heads: { int: config.numHeads },
-      kv_num_heads: { int: config.numKvHeads },
-      do_rotary: { int: 1 },
-      rotary_interleaved: { int: 0 },
-    },
-  }
-  return [
-    linear(hidden, at('qkv'), at('qkv.y')),
-    attention,
-    linear(at('attention'), at('output'), at('output.y')),
-    addAndNorm(
-      [residual, at('output.y')],
-      at('mlp_norm'),
-      { sum: at('attended'), y: at('mlp_norm.y') },
-      config.rmsNormEpsilon,
-    ),
-    linear(at('mlp_norm.y'), at('gate'), at('gate.y')),
-    linear(at('mlp_norm.y'), at('up'), at('up.y')),
-    { operator: 'Sigmoid', inputs: [at('gate.y')], outputs: [at('sigmoid')] },
-    { operator: 'Mul', inputs: [at('gate.y'), at('sigmoid')], outputs: [at('silu')] },
-    { operator: 'Mul', inputs: [at('silu'), at('up.y')], outputs: [at('gated')] },
-    linear(at('gated'), at('down'), at('down.y')),
-  ]
-}
+import { attentionNodes, attentionShapes, cacheNames } from './attention.ts'
+import { feedForwardNodes } from './feed-forward.ts'
+import { addAndNorm, linear, linearWeights, norm } from './operators.ts'
 
 /** From the last layer's two addends: the wanted rows only, normed, to logits. */
-const headNodes = (config: LlamaConfig, residual: string, last: string): Node[] => [
+const headNodes = (config: ModelConfig, residual: string, last: string): Node[] => [
   { operator: 'Add', inputs: [residual, last], outputs: ['decoded'] },
   { operator: 'Reshape', inputs: ['decoded', 'rows_shape'], outputs: ['decoded_rows'] },
   {
@@ -111,10 +30,14 @@ const headNodes = (config: LlamaConfig, residual: string, last: string): Node[] 
     attributes: { axis: { int: 0 } },
   },
   norm('wanted_rows', 'final_norm', 'final_norm.y', config.rmsNormEpsilon),
-  linear('final_norm.y', config.tiesEmbeddings ? 'embedding' : 'head', 'logits'),
+  ...linear(
+    'final_norm.y',
+    linearWeights(config.tiesEmbeddings ? 'embedding' : 'head', false),
+    'logits',
+  ),
 ]
 
-const decoderNodes = (config: LlamaConfig): Node[] => {
+const decoderNodes = (config: ModelConfig): Node[] => {
   const epsilon = config.rmsNormEpsilon
   const nodes: Node[] = [
     { operator: 'Gather', inputs: ['embedding', 'input_ids'], outputs: ['embedded'] },
@@ -129,7 +52,12 @@ const decoderNodes = (config: LlamaConfig): Node[] => {
       const outputs = { sum: residual, y: at('attention_norm.y') }
       nodes.push(addAndNorm(addends, at('attention_norm'), outputs, epsilon))
     }
-    nodes.push(...layerNodes(config, layer, at('attention_norm.y'), residual))
+    const attended = { sum: at('attended'), y: at('mlp_norm.y') }
+    nodes.push(
+      ...attentionNodes(config, layer, at('attention_norm.y')),
+      addAndNorm([residual, at('output.y')], at('mlp_norm'), attended, epsilon),
+      ...feedForwardNodes(config, layer, at('mlp_norm.y')),
+    )
     residual = at('attended')
   }
   const last = `layers.${config.numLayers - 1}.down.y`
@@ -137,7 +65,7 @@ const decoderNodes = (config: LlamaConfig): Node[] => {
 }
 
 /** @param weights initialisers by the names of weights.ts */
-export const decoderGraph = (config: LlamaConfig, weights: readonly Initializer[]): Graph => {
+export const decoderGraph = (config: ModelConfig, weights: readonly Initializer[]): Graph => {
   const cacheDims = ['batch', config.numKvHeads, 'capacity', config.headDim]
   const cache = (names: { readonly key: string; readonly value: string }): ValueInfo[] =>
     [names.key, names.value].map((name) => ({ name, type: 'float32', dims: cacheDims }))
@@ -148,6 +76,7 @@ export const decoderGraph = (config: LlamaConfig, weights: readonly Initializer[
     nodes: decoderNodes(config),
     initializers: [
       { name: 'rows_shape', type: 'int64', dims: [2], data: new Uint8Array(rowsShape.buffer) },
+      ...attentionShapes(config),
       ...weights,
     ],
     inputs: [

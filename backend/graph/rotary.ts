@@ -1,5 +1,6 @@
 /** The rotary embedding's tables: cosine and sine of every position times every frequency. */
-import type { LlamaConfig } from '../checkpoint/config.ts'
+import type { ModelConfig } from '../checkpoint/config.ts'
+import { rotaryFrequencies } from './rotary-frequencies.ts'
 
 export type RotaryTable = 'cos' | 'sin'
 
@@ -8,23 +9,28 @@ const functions = { cos: Math.cos, sin: Math.sin } as const satisfies Record<
   (x: number) => number
 >
 
+/** A few MiB at a time, however long the model's sequences are. */
+const positionsPerPiece = 8192
+
 /**
- * [maxPositions, headDim / 2]: `table(position · ropeTheta^(-2i / headDim))`, rounded to float32 at
- * each step as transformers' `LlamaRotaryEmbedding` does, so that far positions agree with it.
+ * [maxPositions, headDim / 2], piece by piece: `table(position · frequency) · amplitude`, rounded to
+ * float32 at each step as transformers' rotary embeddings do, so that far positions agree with it.
  */
-export const rotaryTable = (
-  { maxPositions, headDim, ropeTheta }: LlamaConfig,
+export function* rotaryTable(
+  config: ModelConfig,
   table: RotaryTable,
-): Float32Array => {
-  const half = headDim / 2
-  const frequencies = Float32Array.from({ length: half }, (_, i) =>
-    Math.fround(1 / Math.fround(ropeTheta ** Math.fround((2 * i) / headDim))),
-  )
-  const values = new Float32Array(maxPositions * half)
-  for (let position = 0; position < maxPositions; position++) {
-    for (let i = 0; i < half; i++) {
-      values[position * half + i] = functions[table](Math.fround(position * frequencies[i]!))
+): Generator<Float32Array, void> {
+  const { frequencies, amplitude } = rotaryFrequencies(config)
+  const half = frequencies.length
+  for (let first = 0; first < config.maxPositions; first += positionsPerPiece) {
+    const numPositions = Math.min(positionsPerPiece, config.maxPositions - first)
+    const values = new Float32Array(numPositions * half)
+    for (let row = 0; row < numPositions; row++) {
+      for (let i = 0; i < half; i++) {
+        const angle = Math.fround((first + row) * frequencies[i]!)
+        values[row * half + i] = Math.fround(functions[table](angle)) * Math.fround(amplitude)
+      }
     }
+    yield values
   }
-  return values
 }

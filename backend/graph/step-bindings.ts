@@ -6,7 +6,7 @@ import type { Binding } from '../onnxruntime/binding.ts'
 import type { Environment } from '../onnxruntime/environment.ts'
 import type { Session } from '../onnxruntime/session.ts'
 import { Tensor, type TensorData } from '../onnxruntime/tensor.ts'
-import { cacheNames } from './decoder-graph.ts'
+import { cacheNames } from './attention.ts'
 import type { KvCache } from './kv-cache.ts'
 
 /**

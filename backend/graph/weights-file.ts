@@ -1,7 +1,7 @@
 /** The graph's external data: one file with all weights as float32, each at its own place. */
 import { open, type FileHandle } from 'node:fs/promises'
 import type { Checkpoint } from '../checkpoint/checkpoint.ts'
-import type { LlamaConfig } from '../checkpoint/config.ts'
+import type { ModelConfig } from '../checkpoint/config.ts'
 import type { Initializer } from '../onnx/model.ts'
 import { rotaryTable } from './rotary.ts'
 import type { Weight } from './weights.ts'
@@ -38,11 +38,11 @@ export const externalInitializers = (
 
 async function* piecesOf(
   weight: Weight,
-  config: LlamaConfig,
+  config: ModelConfig,
   checkpoint: Checkpoint,
 ): AsyncGenerator<Float32Array, void> {
   if (typeof weight.source === 'string') {
-    yield rotaryTable(config, weight.source)
+    yield* rotaryTable(config, weight.source)
     return
   }
   for (const { name } of weight.source) yield* checkpoint.readFloat32(name)
@@ -69,7 +69,7 @@ const writeFully = async (
 export const writeWeights = async (
   path: string,
   weights: readonly PlacedWeight[],
-  config: LlamaConfig,
+  config: ModelConfig,
   checkpoint: Checkpoint,
 ): Promise<number> => {
   for (const { source } of weights) {

@@ -4,9 +4,9 @@ import { join } from 'node:path'
 import { Template } from '@huggingface/jinja'
 import type { ChatMessage } from '../../shared/openai/chat.ts'
 import { InvalidRequest } from '../../shared/errors.ts'
-import { isFields } from '../../shared/parse.ts'
+import { isFields, type Fields } from '../../shared/parse.ts'
 import { ModelFolderError } from '../model-folder-error.ts'
-import { readJsonObject } from './tokenizer.ts'
+import { readOptionalJsonObject } from './json-object.ts'
 
 export type RenderOptions = { readonly addGenerationPrompt: boolean }
 
@@ -27,11 +27,9 @@ export class ChatTemplate {
    */
   static load(folder: string): ChatTemplate | null {
     const configPath = join(folder, 'tokenizer_config.json')
-    const config = readJsonObject(configPath)
+    const config = readOptionalJsonObject(configPath)
     const file = join(folder, 'chat_template.jinja')
-    const source = existsSync(file)
-      ? readFileSync(file, 'utf8')
-      : templateOf('chat_template' in config ? config.chat_template : undefined)
+    const source = existsSync(file) ? readFileSync(file, 'utf8') : templateOf(config.chat_template)
     if (source === null) return null
     try {
       return new ChatTemplate(source, specialTokensOf(config))
@@ -71,7 +69,7 @@ const templateOf = (value: unknown): string | null => {
 }
 
 /** `bos_token` and its like: strings, or objects with `content`. */
-const specialTokensOf = (config: object): Record<string, string> => {
+const specialTokensOf = (config: Fields): Record<string, string> => {
   const tokens: Record<string, string> = {}
   for (const [name, value] of Object.entries(config)) {
     if (!name.endsWith('_token')) continue

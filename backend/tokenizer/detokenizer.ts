@@ -12,6 +12,9 @@ const replacement = '\uFFFD'
 /** A character has at most 4 bytes, so 4 one-byte tokens; more that stay incomplete never will be whole. */
 const maxHeldTokens = 8
 
+/** A character that is not whole yet has at most 3 bytes. */
+const maxIncompleteTokens = 3
+
 /** Enough for any decoder's treatment of the beginning of its input. */
 const maxContextTokens = 5
 
@@ -31,27 +34,47 @@ export class Detokenizer {
   /** The text that `token` completes; may be empty. */
   push(token: number): string {
     this.#held.push(token)
-    const whole = this.#decodeAll()
-    if (whole.endsWith(replacement) && this.#held.length < maxHeldTokens) return ''
-    const text = this.#newText(whole)
-    this.#context = this.#held
-    this.#held = []
-    return text
+    const whole = this.#tokenizer.decode([...this.#context, ...this.#held])
+    if (!whole.endsWith(replacement)) return this.#release(this.#held.length)
+    return this.#held.length < maxHeldTokens ? '' : this.#release(this.#settledTokens())
   }
 
   /** The text still held back when no more tokens come; incomplete bytes show as U+FFFD. */
   flush(): string {
-    const text = this.#held.length === 0 ? '' : this.#newText(this.#decodeAll())
-    this.#held = []
+    return this.#release(this.#held.length)
+  }
+
+  /** Lets the first `count` tokens go. */
+  #release(count: number): string {
+    const tokens = this.#held.slice(0, count)
+    const text = this.#textOf(tokens)
+    // Tokens without text, such as special ones, give no context: the next one would look like a
+    // beginning and lose its space.
+    if (text !== '') this.#context = tokens
+    else if (this.#tokenizer.decode(this.#context) === '') {
+      this.#context = [...this.#context, ...tokens].slice(-maxContextTokens)
+    }
+    this.#held = this.#held.slice(count)
     return text
   }
 
-  #decodeAll(): string {
-    return this.#tokenizer.decode([...this.#context, ...this.#held])
+  /**
+   * How many of the held tokens no later byte can change: those that are followed by as many as an
+   * incomplete character may have, where a cut leaves both sides' text as it is.
+   */
+  #settledTokens(): number {
+    const whole = this.#textOf(this.#held).length
+    for (let count = this.#held.length - maxIncompleteTokens; count > 0; count -= 1) {
+      const left = this.#textOf(this.#held.slice(0, count)).length
+      if (left + this.#tokenizer.decode(this.#held.slice(count)).length === whole) return count
+    }
+    return this.#held.length
   }
 
-  #newText(whole: string): string {
-    return whole.slice(commonLength(this.#tokenizer.decode(this.#context), whole))
+  #textOf(tokens: readonly number[]): string {
+    const before = this.#tokenizer.decode(this.#context)
+    const whole = this.#tokenizer.decode([...this.#context, ...tokens])
+    return whole.slice(commonLength(before, whole))
   }
 }
 

@@ -2,18 +2,17 @@
  * The bytes that one token stands for, from how it is written in the vocabulary. Decoding single tokens
  * to text would lose them: a token may be half a character.
  */
+import { byteOf } from './byte-fallback.ts'
+import { spaceSymbol } from './sentencepiece-normalizer.ts'
 
 const encoder = new TextEncoder()
 
-/** `<0x0A>`: byte tokens of SentencePiece, for what the vocabulary has no piece for. */
-const byteToken = /^<0x([0-9A-Fa-f]{2})>$/
-
-/** A piece of SentencePiece: `▁` is a space. */
+/** A piece of SentencePiece: `▁` is a space, `<0x0A>` a byte. */
 export const sentencePieceBytes = (piece: string): Uint8Array => {
-  const byte = byteToken.exec(piece)?.[1]
+  const byte = byteOf(piece)
   return byte === undefined
-    ? encoder.encode(piece.replaceAll('▁', ' '))
-    : Uint8Array.of(Number.parseInt(byte, 16))
+    ? encoder.encode(piece.replaceAll(spaceSymbol, ' '))
+    : Uint8Array.of(byte)
 }
 
 /** A piece of a byte-level vocabulary (GPT-2's): each character is one byte. */

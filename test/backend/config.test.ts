@@ -70,7 +70,7 @@ test('all problems are told together, each with what to do', () => {
     'the gateway is missing: give --gateway wss://HOST/tunnel or BURROW_GATEWAY',
     'the backend token is missing: give --token-file FILE or BURROW_TOKEN ' +
       '(`burrow backends enroll --name NAME` on the gateway prints one)',
-    '/nowhere is no model folder: it has no config.json',
+    '/nowhere is no model folder: it has no config.json (and is no .gguf file, nor holds one)',
     'the served model name must have 1 to 128 visible ASCII characters: give --served-model-name',
   ])
 })

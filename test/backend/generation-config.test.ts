@@ -8,21 +8,23 @@ import { tempFolder } from '../support/temp-folder.ts'
 
 const folderWith = (files: Readonly<Record<string, string>>): string => {
   const folder = tempFolder()
+  // Which weights there are says where the configuration is.
+  writeFileSync(join(folder, 'model.safetensors'), '')
   for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text)
   return folder
 }
 
 const plain = { temperature: 1, topP: 1, topK: 0, minP: 0, repetitionPenalty: 1 }
 
-test('the bundled model says how it wants to be sampled', () => {
-  expect(readGenerationConfig(bundledModelFolder)).toEqual({
+test('the bundled model says how it wants to be sampled', async () => {
+  expect(await readGenerationConfig(bundledModelFolder)).toEqual({
     endOfSequenceTokens: [1],
     samplingDefaults: { ...plain, temperature: 0.3, topP: 0.9 },
   })
 })
 
-test('without the file the end tokens are those of config.json, and nothing restricts', () => {
-  expect(readGenerationConfig(folderWith({ 'config.json': '{"eos_token_id": 2}' }))).toEqual({
+test('without the file the end tokens are those of config.json, and nothing restricts', async () => {
+  expect(await readGenerationConfig(folderWith({ 'config.json': '{"eos_token_id": 2}' }))).toEqual({
     endOfSequenceTokens: [2],
     samplingDefaults: plain,
   })
@@ -34,12 +36,12 @@ test.each([
   [{ do_sample: false, temperature: 0.6 }, [2], { ...plain, temperature: 0 }],
   [{ min_p: 0.1, repetition_penalty: 1.05 }, [2], { ...plain, minP: 0.1, repetitionPenalty: 1.05 }],
   [{ temperature: 0, top_p: null, top_k: -1 }, [2], { ...plain, temperature: 0 }],
-])('%j is read', (generation, endOfSequenceTokens, samplingDefaults) => {
+])('%j is read', async (generation, endOfSequenceTokens, samplingDefaults) => {
   const folder = folderWith({
     'config.json': '{"eos_token_id": 2}',
     'generation_config.json': JSON.stringify(generation),
   })
-  expect(readGenerationConfig(folder)).toEqual({ endOfSequenceTokens, samplingDefaults })
+  expect(await readGenerationConfig(folder)).toEqual({ endOfSequenceTokens, samplingDefaults })
 })
 
 test.each([
@@ -49,10 +51,10 @@ test.each([
   ['{"top_p": -1}', 'top_p must be a number'],
   ['{"do_sample": "no"}', 'do_sample must be true or false'],
   ['{"eos_token_id": "</s>"}', 'eos_token_id must be a token id'],
-])('%s is refused, and the file is named', (text, reason) => {
+])('%s is refused, and the file is named', async (text, reason) => {
   const folder = folderWith({ 'config.json': '{}', 'generation_config.json': text })
   const read = () => readGenerationConfig(folder)
-  expect(read).toThrow(ModelFolderError)
-  expect(read).toThrow(join(folder, 'generation_config.json'))
-  expect(read).toThrow(reason)
+  await expect(read()).rejects.toThrow(ModelFolderError)
+  await expect(read()).rejects.toThrow(join(folder, 'generation_config.json'))
+  await expect(read()).rejects.toThrow(reason)
 })

@@ -1,7 +1,8 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { Checkpoint, weightFiles } from '../../../backend/checkpoint/checkpoint.ts'
+import { Checkpoint } from '../../../backend/checkpoint/checkpoint.ts'
+import { findWeightFiles } from '../../../backend/checkpoint/weight-files.ts'
 import { ModelFolderError } from '../../../backend/model-folder-error.ts'
 import { tempFolder } from '../../support/temp-folder.ts'
 import { writeFloat32Tensors } from './write-safetensors.ts'
@@ -27,12 +28,12 @@ test('tensors come from all files that the index lists', async () => {
   writeIndex(folder, { weight_map: { x: 'b.safetensors', y: 'a.safetensors', z: 'a.safetensors' } })
   const checkpoint = await Checkpoint.open(folder)
   const values = [await read(checkpoint, 'x'), await read(checkpoint, 'y')]
-  const files = await weightFiles(folder)
+  const { paths } = await findWeightFiles(folder)
   await checkpoint.close()
   await checkpoint.close()
-  expect([values, files]).toEqual([
+  expect([values, paths]).toEqual([
     [[1, 2], [3]],
-    ['a.safetensors', 'b.safetensors'],
+    [join(folder, 'a.safetensors'), join(folder, 'b.safetensors')],
   ])
 })
 
@@ -43,15 +44,15 @@ test('a single file needs no index', async () => {
   expect(await read(checkpoint, 'x')).toEqual([5])
   checkpoint.requireTensor('x', [1])
   expect(() => checkpoint.requireTensor('x', [1, 1])).toThrow(
-    'tensor x is [1], but by config.json it must be [1, 1]',
+    'tensor x is [1], but by its configuration it must be [1, 1]',
   )
   expect(() => checkpoint.requireTensor('y', [1])).toThrow('its weights have no tensor y')
   await checkpoint.close()
 })
 
-test('a folder without safetensors says which files it should hold', async () => {
+test('a folder without weights says which files it should hold', async () => {
   await expect(Checkpoint.open(tempFolder())).rejects.toThrow(
-    'it holds neither model.safetensors nor model.safetensors.index.json; weights in another format',
+    'it holds no weights: none of model.safetensors, model.safetensors.index.json, pytorch_model.bin, pytorch_model.bin.index.json and no .gguf file',
   )
 })
 

@@ -3,16 +3,15 @@ import { bundledModelFolder } from '../../../backend/config.ts'
 import { OnnxEngine, type OnnxEngineOptions } from '../../../backend/engine/engine.ts'
 import type { GenerationEvent, GenerationRequest } from '../../../backend/engine/generation.ts'
 import type { GenerationStream } from '../../../backend/engine/generation-stream.ts'
-import { readGenerationConfig } from '../../../backend/generation-config.ts'
 import { convertModel } from '../../../backend/graph/convert.ts'
 import type { Manifest } from '../../../backend/graph/manifest.ts'
-import { Tokenizer } from '../../../backend/tokenizer/tokenizer.ts'
+import { loadTokenizer } from '../../../backend/tokenizer/load-tokenizer.ts'
 import { eventually } from '../../support/eventually.ts'
 import { generationRequest, type GivenRequest } from '../../support/generation-request.ts'
 import { makeTempFolder, removeFolder } from '../../support/temp-folder.ts'
 
 const folder = makeTempFolder()
-const tokenizer = Tokenizer.load(bundledModelFolder)
+const tokenizer = loadTokenizer(bundledModelFolder)
 let manifest: Manifest
 /** For tests that leave it as they found it. */
 let shared: OnnxEngine
@@ -26,7 +25,7 @@ const startEngine = (given: Partial<OnnxEngineOptions> = {}): Promise<OnnxEngine
     maxPrefillTokens: 32,
     vocabSize: manifest.vocabSize,
     maxModelLen: manifest.maxPositions,
-    endOfSequenceTokens: readGenerationConfig(bundledModelFolder).endOfSequenceTokens,
+    endOfSequenceTokens: [1],
     intraOpNumThreads: 1,
     ...given,
   })

@@ -2,10 +2,10 @@ import { expect, test } from 'vitest'
 import { bundledModelFolder } from '../../../backend/config.ts'
 import type { GenerationRequest } from '../../../backend/engine/generation.ts'
 import { StepLoop, type DecoderPort } from '../../../backend/engine/step-loop.ts'
-import { Tokenizer } from '../../../backend/tokenizer/tokenizer.ts'
+import { loadTokenizer } from '../../../backend/tokenizer/load-tokenizer.ts'
 import { generationRequest } from '../../support/generation-request.ts'
 
-const tokenizer = Tokenizer.load(bundledModelFolder)
+const tokenizer = loadTokenizer(bundledModelFolder)
 const vocabSize = 640
 
 /** Says token + 1 after each token, no number after token 13; notes the steps that it ran. */

@@ -76,6 +76,21 @@ test('an up-to-date conversion is used again', async () => {
   expect([await convertModel(checkpoint, out), writtenAt(out)]).toEqual([first, at])
 })
 
+test('other rotary scaling than the last time makes a new conversion', async () => {
+  const { checkpoint, out } = folders()
+  model.write(checkpoint)
+  const ropeOverride = { type: 'linear', factor: 2 } as const
+  const plain = await convertModel(checkpoint, out)
+  const scaled = await convertModel(checkpoint, out, { ropeOverride })
+  const at = writtenAt(out)
+  expect([plain.maxPositions, scaled.maxPositions]).toEqual([64, 128])
+  expect([await convertModel(checkpoint, out, { ropeOverride }), writtenAt(out)]).toEqual([
+    scaled,
+    at,
+  ])
+  expect(await convertModel(checkpoint, out)).toEqual(plain)
+})
+
 test.each<[string, (checkpoint: string, out: string) => void]>([
   [
     'the weights are newer',
@@ -194,7 +209,7 @@ test.each<[string, object, string]>([
   [
     'a tensor of another shape',
     { intermediate_size: 96 },
-    'tensor model.layers.0.mlp.gate_proj.weight is [80, 64], but by config.json it must be [96, 64]',
+    'tensor model.layers.0.mlp.gate_proj.weight is [80, 64], but by its configuration it must be [96, 64]',
   ],
   ['an unknown architecture', { architectures: ['GPT2LMHeadModel'] }, 'GPT2LMHeadModel is unknown'],
 ])(
@@ -218,7 +233,8 @@ test.each<[string, object, string]>([
 
 test('a folder that holds no model is refused', async () => {
   const { checkpoint, out } = folders()
+  await expect(convertModel(checkpoint, out)).rejects.toThrow('it holds no weights')
+  model.write(checkpoint)
+  rmSync(join(checkpoint, 'config.json'))
   await expect(convertModel(checkpoint, out)).rejects.toThrow(/cannot use .*config\.json: ENOENT/)
-  model.writeConfig(checkpoint)
-  await expect(convertModel(checkpoint, out)).rejects.toThrow('it holds neither model.safetensors')
 })

@@ -1,8 +1,9 @@
 /** A Llama of random weights, small enough for a test, and what it computes by the textbook. */
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { parseConfig, type LlamaConfig } from '../../../backend/checkpoint/config.ts'
+import { parseConfig, type ModelConfig } from '../../../backend/checkpoint/config.ts'
 import { writeFloat32Tensors, type Float32Tensors } from '../checkpoint/write-safetensors.ts'
+import { randomSource } from './random-source.ts'
 
 const baseConfig = {
   architectures: ['LlamaForCausalLM'],
@@ -20,15 +21,7 @@ const baseConfig = {
   eos_token_id: 1,
 }
 
-/** Even numbers from -1 to 1, the same for the same seed (mulberry32). */
-const randomSource = (seed: number) => (): number => {
-  seed = (seed + 0x6d2b79f5) | 0
-  let t = Math.imul(seed ^ (seed >>> 15), 1 | seed)
-  t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-  return ((t ^ (t >>> 14)) >>> 0) / 2 ** 31 - 1
-}
-
-const randomTensors = (config: LlamaConfig, seed: number): Float32Tensors => {
+const randomTensors = (config: ModelConfig, seed: number): Float32Tensors => {
   const random = randomSource(seed)
   const matrix = (rows: number, columns: number) => ({
     shape: [rows, columns],
@@ -98,7 +91,7 @@ const attend = (query: readonly number[], keys: number[][], values: number[][]):
 const add = (a: readonly number[], b: readonly number[]): number[] => a.map((x, i) => x + b[i]!)
 
 export class TinyLlama {
-  readonly config: LlamaConfig
+  readonly config: ModelConfig
   readonly #configText: string
   readonly #tensors: Float32Tensors
 
@@ -136,14 +129,14 @@ export class TinyLlama {
   }
 
   #layer(name: string, x: readonly number[][]): number[][] {
-    const { headDim, numHeads, numKvHeads, rmsNormEpsilon, ropeTheta } = this.config
+    const { headDim, numHeads, numKvHeads, rmsNormEpsilon, rope } = this.config
     const norm = this.#weight(`${name}.input_layernorm`)
     const normed = x.map((row) => rmsNorm(row, norm, rmsNormEpsilon))
     // [position][head][headDim]
     const project = (part: string): number[][][] =>
       normed.map((row) => heads(linear(this.#weight(`${name}.self_attn.${part}`), row), headDim))
     const rotateAll = (all: number[][][]): number[][][] =>
-      all.map((row, position) => row.map((head) => rotate(head, position, ropeTheta)))
+      all.map((row, position) => row.map((head) => rotate(head, position, rope.theta)))
     const queries = rotateAll(project('q_proj'))
     const keys = rotateAll(project('k_proj'))
     const values = project('v_proj')

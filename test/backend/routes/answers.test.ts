@@ -4,7 +4,7 @@ import { bundledModelFolder } from '../../../backend/config.ts'
 import type { GenerationStream } from '../../../backend/engine/generation-stream.ts'
 import type { LoadedModel } from '../../../backend/served-model.ts'
 import { ChatTemplate } from '../../../backend/tokenizer/chat-template.ts'
-import { Tokenizer } from '../../../backend/tokenizer/tokenizer.ts'
+import { loadTokenizer } from '../../../backend/tokenizer/load-tokenizer.ts'
 import { silentLog } from '../../../shared/log.ts'
 import type { Usage } from '../../../shared/openai/usage.ts'
 import { ScriptedEngine } from '../../support/scripted-engine.ts'
@@ -14,7 +14,7 @@ const model: LoadedModel = {
   created: 1_700_000_000,
   maxModelLen: 64,
   vocabSize: 640,
-  tokenizer: Tokenizer.load(bundledModelFolder),
+  tokenizer: loadTokenizer(bundledModelFolder),
   chatTemplate: ChatTemplate.load(bundledModelFolder),
   samplingDefaults: { temperature: 0.3, topP: 0.9, topK: 0, minP: 0, repetitionPenalty: 1 },
 }

@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest'
 import { bundledModelFolder } from '../../../backend/config.ts'
 import { ChoiceLogprobs } from '../../../backend/routes/choice-logprobs.ts'
-import { Tokenizer } from '../../../backend/tokenizer/tokenizer.ts'
+import { loadTokenizer } from '../../../backend/tokenizer/load-tokenizer.ts'
 
 test('a token begins at the character that its first byte is of', () => {
-  const tokenizer = Tokenizer.load(bundledModelFolder)
+  const tokenizer = loadTokenizer(bundledModelFolder)
   const text = '1🐯🐯2'
   const ids = tokenizer.encode(text, false)
   const tokens = new ChoiceLogprobs(tokenizer)
@@ -23,7 +23,7 @@ test('a token begins at the character that its first byte is of', () => {
 })
 
 test('special tokens take no place in the text', () => {
-  const tokenizer = Tokenizer.load(bundledModelFolder)
+  const tokenizer = loadTokenizer(bundledModelFolder)
   const tokens = new ChoiceLogprobs(tokenizer)
   const [one = 0] = tokenizer.encode('1', false)
   const offsets = [one, 1, one].map((token) => {

@@ -6,12 +6,12 @@ import { GenerationStream } from '../../../backend/engine/generation-stream.ts'
 import { Choices } from '../../../backend/routes/choices.ts'
 import type { LoadedModel } from '../../../backend/served-model.ts'
 import { ChatTemplate } from '../../../backend/tokenizer/chat-template.ts'
-import { Tokenizer } from '../../../backend/tokenizer/tokenizer.ts'
+import { loadTokenizer } from '../../../backend/tokenizer/load-tokenizer.ts'
 import { silentLog } from '../../../shared/log.ts'
 import type { Usage } from '../../../shared/openai/usage.ts'
 import { ScriptedEngine } from '../../support/scripted-engine.ts'
 
-const tokenizer = Tokenizer.load(bundledModelFolder)
+const tokenizer = loadTokenizer(bundledModelFolder)
 
 const model: LoadedModel = {
   name: 'tiger',

@@ -1,9 +1,18 @@
 import { expect, test } from 'vitest'
 import { bundledModelFolder } from '../../../backend/config.ts'
 import { Detokenizer } from '../../../backend/tokenizer/detokenizer.ts'
-import { Tokenizer } from '../../../backend/tokenizer/tokenizer.ts'
+import { ggufTokenizer } from '../../../backend/tokenizer/gguf-tokenizer.ts'
+import { HuggingFaceTokenizer } from '../../../backend/tokenizer/hugging-face-tokenizer.ts'
+import { loadTokenizer } from '../../../backend/tokenizer/load-tokenizer.ts'
+import type { Tokenizer } from '../../../backend/tokenizer/tokenizer.ts'
+import {
+  byteLevelGguf,
+  llamaGguf,
+  readTokenizerJson,
+  texts,
+} from '../../support/tokenizer-fixtures.ts'
 
-const tokenizer = Tokenizer.load(bundledModelFolder)
+const tokenizer = loadTokenizer(bundledModelFolder)
 
 const pieces = (tokens: readonly number[]) => {
   const detokenizer = new Detokenizer(tokenizer)
@@ -55,4 +64,30 @@ test('endless broken bytes are not held back for ever', () => {
 test('what follows broken bytes is whole again', () => {
   const [first = 0] = tokenizer.encode('龘', false)
   expect(pieces([first, ...tokenizer.encode('你好', false)]).join('')).toBe('\uFFFD你好')
+})
+
+const tokenizers: [string, Tokenizer][] = [
+  ['SentencePiece', ggufTokenizer('m.gguf', llamaGguf())],
+  ['byte-level BPE', ggufTokenizer('m.gguf', byteLevelGguf('smollm'))],
+  ['Llama as tokenizer.json', new HuggingFaceTokenizer(readTokenizerJson('llama-json'), {})],
+]
+
+test.each(tokenizers)('%s: streamed text is the whole text', (_, tokenizer) => {
+  for (const text of texts) {
+    const tokens = tokenizer.encode(text, true)
+    const detokenizer = new Detokenizer(tokenizer)
+    const streamed = tokens.map((token) => detokenizer.push(token)).join('') + detokenizer.flush()
+    expect(streamed).toBe(tokenizer.decode(tokens))
+  }
+})
+
+test.each(tokenizers)('%s: after a prompt, too, with special tokens between', (_, tokenizer) => {
+  const prompt = tokenizer.encode('你好 world', true)
+  for (const text of texts) {
+    const tokens = [...tokenizer.encode(text, true), ...tokenizer.encode(text, true)]
+    const detokenizer = new Detokenizer(tokenizer, prompt)
+    const streamed = tokens.map((token) => detokenizer.push(token)).join('') + detokenizer.flush()
+    const before = tokenizer.decode(prompt).length
+    expect(streamed).toBe(tokenizer.decode([...prompt, ...tokens]).slice(before))
+  }
 })

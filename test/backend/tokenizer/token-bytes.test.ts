@@ -1,12 +1,23 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { bundledModelFolder } from '../../../backend/config.ts'
 import { byteLevelBytes, sentencePieceBytes } from '../../../backend/tokenizer/token-bytes.ts'
-import { Tokenizer } from '../../../backend/tokenizer/tokenizer.ts'
+import { HuggingFaceTokenizer } from '../../../backend/tokenizer/hugging-face-tokenizer.ts'
+import { loadTokenizer } from '../../../backend/tokenizer/load-tokenizer.ts'
+import { tempFolder } from '../../support/temp-folder.ts'
+import { fixtureBytes, readTokenizerJson } from '../../support/tokenizer-fixtures.ts'
+
+const loadLlama = () => {
+  const folder = tempFolder()
+  writeFileSync(join(folder, 'tokenizer.model'), fixtureBytes('llama-bpe.model'))
+  return loadTokenizer(folder)
+}
 
 const utf8 = (text: string) => new TextEncoder().encode(text)
 
 test('the tokens of a text have its bytes, also where each is a part of a character', () => {
-  const tokenizer = Tokenizer.load(bundledModelFolder)
+  const tokenizer = loadTokenizer(bundledModelFolder)
   const text = ' Hello 你好，🐯 é\n\t"x" 3+5=?'
   const ids = tokenizer.encode(text, false)
   const bytes = ids.flatMap((id) => [...tokenizer.tokenBytes(id)])
@@ -15,8 +26,27 @@ test('the tokens of a text have its bytes, also where each is a part of a charac
   expect(tokenizer.encode('🐯', false).length).toBeGreaterThan(1)
 })
 
+test.each([
+  ['SentencePiece', loadLlama],
+  [
+    'the same as a tokenizer.json',
+    () => new HuggingFaceTokenizer(readTokenizerJson('llama-json'), {}),
+  ],
+])('of %s too, whether by a piece or by byte tokens', (_, load) => {
+  const tokenizer = load()
+  for (const text of ['Hello  world', '你好 🐯 龘', 'a\u0000\n\tb', 'é']) {
+    const ids = tokenizer.encode(text, false)
+    const bytes = ids.flatMap((id) => [...tokenizer.tokenBytes(id)])
+    // The space that SentencePiece puts before a text is a token's, too.
+    expect(new TextDecoder().decode(Uint8Array.from(bytes))).toBe(` ${text}`)
+  }
+  expect([0, 1, 2].map((id) => tokenizer.isSpecial(id)).slice(1)).toEqual([true, true])
+  expect(new TextDecoder().decode(tokenizer.tokenBytes(2))).toBe('</s>')
+  expect(tokenizer.tokenBytes(1_000_000)).toEqual(new Uint8Array())
+})
+
 test('special tokens have their names for bytes, ids without a token none', () => {
-  const tokenizer = Tokenizer.load(bundledModelFolder)
+  const tokenizer = loadTokenizer(bundledModelFolder)
   expect(tokenizer.tokenBytes(1)).toEqual(utf8('</s>'))
   expect([tokenizer.isSpecial(1), tokenizer.isSpecial(20)]).toEqual([true, false])
   expect(tokenizer.tokenBytes(640)).toEqual(new Uint8Array())

@@ -1,0 +1,44 @@
+/** What llama.cpp calls the tensors of a Llama, and which of them it stores in another row order. */
+import type { RowOrder } from './tensor-file.ts'
+
+const outer: ReadonlyMap<string, string> = new Map([
+  ['token_embd', 'model.embed_tokens'],
+  ['output_norm', 'model.norm'],
+  ['output', 'lm_head'],
+])
+
+/** Inside `blk.N.` and `model.layers.N.`. */
+const inLayer: ReadonlyMap<string, string> = new Map([
+  ['attn_norm', 'input_layernorm'],
+  ['attn_q', 'self_attn.q_proj'],
+  ['attn_k', 'self_attn.k_proj'],
+  ['attn_v', 'self_attn.v_proj'],
+  ['attn_output', 'self_attn.o_proj'],
+  ['ffn_norm', 'post_attention_layernorm'],
+  ['ffn_gate', 'mlp.gate_proj'],
+  ['ffn_up', 'mlp.up_proj'],
+  ['ffn_down', 'mlp.down_proj'],
+])
+
+/** Hugging Face's name of a GGUF tensor; a tensor that has none there keeps its own. */
+export const huggingFaceName = (name: string): string => {
+  const [, layer, part = '', kind] = /^(?:blk\.(\d+)\.)?([a-z_]+)\.(weight|bias)$/.exec(name) ?? []
+  const known = layer === undefined ? outer.get(part) : inLayer.get(part)
+  if (known === undefined) return name
+  return layer === undefined ? `${known}.${kind}` : `model.layers.${layer}.${known}.${kind}`
+}
+
+/**
+ * The order of a tensor's rows, undefined for the usual one. llama.cpp's converter interleaves the
+ * halves of each query and key head (`permute` of convert_hf_to_gguf.py's LlamaModel), since it
+ * rotates neighbours against each other, and Hugging Face's Llama the halves of a head.
+ * @param name Hugging Face's
+ */
+export const rowOrder = (name: string, headDim: number): RowOrder | undefined => {
+  if (!/\.self_attn\.[qk]_proj\.(weight|bias)$/.test(name)) return undefined
+  const half = headDim / 2
+  return {
+    groupRows: headDim,
+    storedRow: (row) => (row < half ? 2 * row : 2 * (row - half) + 1),
+  }
+}

@@ -1,0 +1,92 @@
+/**
+ * A layer's attention: projections, norms of the heads where the model has them, and
+ * com.microsoft.GroupQueryAttention, which rotates, appends to the KV cache and attends. All sizes
+ * are by heads, so a share of the heads is a smaller attention whose outputs add up.
+ */
+import type { ModelConfig } from '../checkpoint/config.ts'
+import type { Initializer, Node } from '../onnx/model.ts'
+import { contrib, linear, linearWeights, norm } from './operators.ts'
+
+/** The input and output names of one layer's keys and values. */
+export const cacheNames = (layer: number) => ({
+  past: { key: `past.${layer}.key`, value: `past.${layer}.value` },
+  present: { key: `present.${layer}.key`, value: `present.${layer}.value` },
+})
+
+const int64 = (name: string, ...values: readonly number[]): Initializer => {
+  const data = new Uint8Array(BigInt64Array.from(values, BigInt).buffer)
+  return { name, type: 'int64', dims: [values.length], data }
+}
+
+/** Shapes that the norms of query and key heads need; 0 keeps a dimension as it is. */
+export const attentionShapes = (config: ModelConfig): Initializer[] => {
+  if (!config.hasQueryKeyNorm) return []
+  const { numHeads, numKvHeads, headDim } = config
+  const [queries, keys] = [numHeads * headDim, numKvHeads * headDim]
+  return [
+    int64('qkv_sizes', queries, keys, keys),
+    int64('heads_apart', 0, 0, -1, headDim),
+    int64('heads_joined', 0, 0, -1),
+  ]
+}
+
+/** `y` is x [batch, sequence, heads · headDim] with each head normed by itself. */
+const normHeads = (x: string, scale: string, y: string, epsilon: number): Node[] => [
+  { operator: 'Reshape', inputs: [x, 'heads_apart'], outputs: [`${x}.heads`] },
+  norm(`${x}.heads`, scale, `${y}.heads`, epsilon),
+  { operator: 'Reshape', inputs: [`${y}.heads`, 'heads_joined'], outputs: [y] },
+]
+
+/**
+ * GroupQueryAttention has inputs for these norms too, but none of its CPU kernels takes them.
+ * @returns the names of query, key and value
+ */
+const normedQkv = (
+  config: ModelConfig,
+  at: (name: string) => string,
+): { readonly nodes: Node[]; readonly names: readonly string[] } => {
+  const parts = [at('query'), at('key'), at('value')]
+  const epsilon = config.rmsNormEpsilon
+  const nodes: Node[] = [
+    {
+      operator: 'Split',
+      inputs: [at('qkv.y'), 'qkv_sizes'],
+      outputs: parts,
+      attributes: { axis: { int: -1 } },
+    },
+    ...normHeads(at('query'), at('query_norm'), at('query.normed'), epsilon),
+    ...normHeads(at('key'), at('key_norm'), at('key.normed'), epsilon),
+  ]
+  return { nodes, names: [at('query.normed'), at('key.normed'), at('value')] }
+}
+
+const attentionInputs = ['seqlens_k', 'total_sequence_length', 'rotary_cos', 'rotary_sin'] as const
+
+/** From `hidden`, the layer's normed input, to `layers.N.output.y`. */
+export const attentionNodes = (config: ModelConfig, layer: number, hidden: string): Node[] => {
+  const at = (name: string): string => `layers.${layer}.${name}`
+  const { past, present } = cacheNames(layer)
+  // Empty names for key and value: the query holds all three.
+  const packed = { nodes: [], names: [at('qkv.y'), '', ''] }
+  const qkv = config.hasQueryKeyNorm ? normedQkv(config, at) : packed
+  const window = config.slidingWindows[layer] ?? null
+  const attention: Node = {
+    operator: 'GroupQueryAttention',
+    domain: contrib,
+    inputs: [...qkv.names, past.key, past.value, ...attentionInputs],
+    outputs: [at('attention'), present.key, present.value],
+    attributes: {
+      num_heads: { int: config.numHeads },
+      kv_num_heads: { int: config.numKvHeads },
+      do_rotary: { int: 1 },
+      rotary_interleaved: { int: 0 },
+      ...(window === null ? {} : { local_window_size: { int: window } }),
+    },
+  }
+  return [
+    ...linear(hidden, linearWeights(at('qkv'), config.hasQkvBias), at('qkv.y')),
+    ...qkv.nodes,
+    attention,
+    ...linear(at('attention'), linearWeights(at('output'), config.hasOutputBias), at('output.y')),
+  ]
+}

@@ -1,0 +1,22 @@
+/**
+ * A layer's feed-forward part, SwiGLU. Gate and up may be split by rows together with down by columns:
+ * the parts' outputs add up.
+ */
+import type { ModelConfig } from '../checkpoint/config.ts'
+import type { Node } from '../onnx/model.ts'
+import { linear, linearWeights } from './operators.ts'
+
+/** From `hidden`, the normed sum of the layer's input and attention, to `layers.N.down.y`. */
+export const feedForwardNodes = (config: ModelConfig, layer: number, hidden: string): Node[] => {
+  const at = (name: string): string => `layers.${layer}.${name}`
+  const project = (x: string, name: string): Node[] =>
+    linear(x, linearWeights(at(name), config.hasMlpBias), at(`${name}.y`))
+  return [
+    ...project(hidden, 'gate'),
+    ...project(hidden, 'up'),
+    { operator: 'Sigmoid', inputs: [at('gate.y')], outputs: [at('sigmoid')] },
+    { operator: 'Mul', inputs: [at('gate.y'), at('sigmoid')], outputs: [at('silu')] },
+    { operator: 'Mul', inputs: [at('silu'), at('up.y')], outputs: [at('gated')] },
+    ...project(at('gated'), 'down'),
+  ]
+}

@@ -1,0 +1,231 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { readConfigText } from '../../../backend/checkpoint/config-text.ts'
+import { parseConfig } from '../../../backend/checkpoint/config.ts'
+import { GgufFile } from '../../../backend/checkpoint/gguf-file.ts'
+import { ggufVocabulary } from '../../../backend/checkpoint/gguf-vocabulary.ts'
+import { ModelFolderError } from '../../../backend/model-folder-error.ts'
+import { checkpointFixture, readTensor } from '../../support/checkpoint-fixtures.ts'
+import { tempFolder } from '../../support/temp-folder.ts'
+import { ggufBytes, type GgufContent } from './write-gguf.ts'
+
+const llama: GgufContent['metadata'] = {
+  'general.architecture': 'llama',
+  'llama.block_count': 1,
+  'llama.context_length': 64,
+  'llama.embedding_length': 32,
+  'llama.feed_forward_length': 48,
+  'llama.attention.head_count': 2,
+  'llama.attention.layer_norm_rms_epsilon': 1.5,
+  'llama.vocab_size': 40,
+}
+
+const save = (bytes: Uint8Array): string => {
+  const path = join(tempFolder(), 'x.gguf')
+  writeFileSync(path, bytes)
+  return path
+}
+
+const open = (bytes: Uint8Array): Promise<GgufFile> => GgufFile.open(save(bytes))
+
+const config = async (
+  fields: GgufContent['metadata'],
+  tensors: GgufContent['tensors'] = [],
+): Promise<unknown> => {
+  const path = save(ggufBytes({ metadata: { ...llama, ...fields }, tensors }))
+  return JSON.parse((await readConfigText(path)).text)
+}
+
+test.each<[string, GgufContent['metadata'], object]>([
+  ['nothing', {}, { rope_theta: 10000, rope_scaling: null, num_key_value_heads: 2, head_dim: 16 }],
+  ['key_length', { 'llama.attention.key_length': 48 }, { head_dim: 48, partial_rotary_factor: 1 }],
+  ['fewer rotated', { 'llama.rope.dimension_count': 8 }, { partial_rotary_factor: 0.5 }],
+  [
+    'linear',
+    { 'llama.rope.scaling.type': 'linear', 'llama.rope.scaling.factor': 4.5 },
+    { rope_scaling: { rope_type: 'linear', factor: 4.5 } },
+  ],
+  [
+    'older linear',
+    { 'llama.rope.scale_linear': 2.5 },
+    { rope_scaling: { rope_type: 'linear', factor: 2.5 } },
+  ],
+  [
+    'yarn',
+    {
+      'llama.rope.scaling.type': 'yarn',
+      'llama.rope.scaling.factor': 4.5,
+      'llama.rope.scaling.original_context_length': 32,
+    },
+    { rope_scaling: { rope_type: 'yarn', factor: 4.5, original_max_position_embeddings: 32 } },
+  ],
+  ['no scaling', { 'llama.rope.scaling.type': 'none' }, { rope_scaling: null }],
+])('rotary settings of %s are those of config.json', async (_name, fields, expected) => {
+  expect(await config(fields)).toMatchObject(expected)
+})
+
+/** What convert_hf_to_gguf.py writes for Llama 3.1, head_dim 16 and theta 500000. */
+const llama3Divisors = (factor: number): number[] =>
+  Array.from({ length: 8 }, (_, i) => {
+    const wavelength = 2 * Math.PI * 500_000 ** (i / 8)
+    if (wavelength < 8192 / 4) return 1
+    if (wavelength > 8192) return factor
+    const smooth = (8192 / wavelength - 1) / 3
+    return 1 / ((1 - smooth) / factor + smooth)
+  })
+
+const divisorTensor = (values: readonly number[]): GgufContent['tensors'] => [
+  { name: 'rope_freqs.weight', dims: [values.length], type: 0, data: Float32Array.from(values) },
+]
+
+test("Llama 3's scaling is found by its divisors", async () => {
+  const theta = { 'llama.rope.freq_base': 500_000.5 }
+  const near = { 'llama.rope.freq_base': 500_000 }
+  expect(await config(theta, divisorTensor(Array(8).fill(1)))).toMatchObject({ rope_scaling: null })
+  expect(await config(near, divisorTensor(llama3Divisors(8)))).toMatchObject({
+    rope_theta: 500_000,
+    rope_scaling: {
+      rope_type: 'llama3',
+      factor: 8,
+      low_freq_factor: 1,
+      high_freq_factor: 4,
+      original_max_position_embeddings: 8192,
+    },
+  })
+  for (const values of [llama3Divisors(8).with(4, 9), llama3Divisors(8).slice(1), [2, 2, 2]]) {
+    await expect(config(near, divisorTensor(values))).rejects.toThrow(
+      'not of the scaling of Llama 3',
+    )
+  }
+})
+
+test.each<[object, string]>([
+  [{ 'general.architecture': 'qwen2' }, 'its architecture is qwen2; only llama is supported'],
+  [{ 'split.count': 3 }, 'it is one part of several: join them'],
+  [{ 'llama.expert_count': 8 }, 'llama.expert_count is not supported'],
+  [{ 'llama.logit_scale': 0.5 }, 'llama.logit_scale is not supported'],
+  [{ 'llama.attention.head_count': 5 }, '5 heads cannot share llama.embedding_length 32'],
+  [{ 'llama.attention.head_count': 0 }, 'llama.attention.head_count must be above 0'],
+  [{ 'llama.attention.head_count': [2, 2] }, 'llama.attention.head_count must be one number'],
+  [{ 'llama.block_count': 'x' }, 'llama.block_count must be one number'],
+  [{ 'llama.context_length': 1.5 }, 'llama.context_length must be a whole number'],
+  [{ 'llama.rope.scaling.attn_factor': 2 }, 'llama.rope.scaling.attn_factor is not supported'],
+  [{ 'general.alignment': 12 }, 'general.alignment must be a multiple of 8, not 12'],
+])('the metadata %j is refused', async (fields, message) => {
+  await expect(config({ ...fields })).rejects.toThrow(ModelFolderError)
+  await expect(config({ ...fields })).rejects.toThrow(message)
+})
+
+test.each<[string, GgufContent['tensors'], string]>([
+  [
+    'an unknown type',
+    [{ name: 'x', dims: [32], type: 23 }],
+    "tensor x has ggml's type 23; weights must",
+  ],
+  ['half a block', [{ name: 'x', dims: [48, 2], type: 2 }], 'tensor x cannot be Q4_0[2, 48]'],
+  ['five dimensions', [{ name: 'x', dims: [1, 1, 1, 1, 1], type: 0 }], 'x has 5 dimensions'],
+  ['an endless size', [{ name: 'x', dims: [2 ** 40, 2 ** 40], type: 0 }], 'tensor x cannot be F32'],
+  ['data beyond the file', [{ name: 'x', dims: [2 ** 40], type: 0 }], 'was it cut off?'],
+  [
+    'a gap',
+    [{ name: 'x', dims: [8], type: 0, offset: 32, data: new Float32Array(24) }],
+    'tensor x is not where the one before it ends',
+  ],
+  [
+    'an overlap',
+    [
+      { name: 'x', dims: [8], type: 0, data: new Float32Array(8) },
+      { name: 'y', dims: [8], type: 0, offset: 0, data: new Float32Array(8) },
+    ],
+    'tensor y is not where the one before it ends',
+  ],
+  [
+    'a name twice',
+    [
+      { name: 'x', dims: [0], type: 0 },
+      { name: 'x', dims: [0], type: 0 },
+    ],
+    'it has two tensors x',
+  ],
+  [
+    'a name in both languages',
+    [
+      { name: 'output.weight', dims: [0], type: 0 },
+      { name: 'lm_head.weight', dims: [0], type: 0 },
+    ],
+    'two of its tensors have the same name',
+  ],
+])('tensors with %s are refused', async (_name, tensors, message) => {
+  const bytes = ggufBytes({ metadata: llama, tensors })
+  await expect(open(bytes)).rejects.toThrow(ModelFolderError)
+  await expect(open(bytes)).rejects.toThrow(message)
+})
+
+test('query rows that are no whole heads are refused', async () => {
+  const tensors = [
+    { name: 'blk.0.attn_q.weight', dims: [1, 24], type: 0, data: new Float32Array(24) },
+  ]
+  const file = await open(ggufBytes({ metadata: llama, tensors }))
+  await expect(readTensor(file, 'model.layers.0.self_attn.q_proj.weight')).rejects.toThrow(
+    'has 24 rows, no whole heads',
+  )
+  await file.close()
+})
+
+const tiny = readFileSync(checkpointFixture('gguf/tiny.gguf'))
+
+/** The file with 8 bytes of another value. */
+const with64 = (at: number, value: bigint): Uint8Array => {
+  const copy = Buffer.from(tiny)
+  copy.writeBigUInt64LE(value, at)
+  return copy
+}
+
+test.each<[string, Uint8Array, string]>([
+  ['no bytes', new Uint8Array(0), 'its header has no end in 0 bytes: was it cut off?'],
+  ['another magic', Buffer.from('GGML____________'), 'it is no GGUF file'],
+  ['version 1', Buffer.from('GGUF\x01\0\0\0\0\0\0\0'), 'is not supported: version 1'],
+  [
+    'the other byte order',
+    Buffer.from('GGUF\0\0\0\x03\0\0\0\0'),
+    'is not supported: version 50331648',
+  ],
+  ['endless tensors', with64(8, 2n ** 64n - 1n), 'it would have 18446744073709552000 tensors'],
+  ['endless keys', with64(16, 2n ** 40n), 'and 1099511627776 keys'],
+  ['an endless key', with64(24, 2n ** 50n), 'its header has no end in'],
+  ['half its header', tiny.subarray(0, 1000), 'its header has no end in 1000 bytes'],
+  ['its end cut off', tiny.subarray(0, -64), 'was it cut off? Download it again'],
+])('a file with %s is refused', async (_name, bytes, message) => {
+  await expect(open(bytes)).rejects.toThrow(ModelFolderError)
+  await expect(open(bytes)).rejects.toThrow(message)
+})
+
+test.each<[GgufContent['metadata'], string]>([
+  [{}, 'it has no tokenizer'],
+  [{ 'tokenizer.ggml.model': 'gpt2' }, 'it has no tokenizer'],
+  [{ 'tokenizer.ggml.scores': [1] }, 'tokenizer.ggml.scores has 1 values for 2 tokens'],
+  [
+    { 'tokenizer.ggml.bos_token_id': 2 },
+    'tokenizer.ggml.bos_token_id is 2, but there are 2 tokens',
+  ],
+  [{ 'tokenizer.ggml.merges': 'a b' }, 'tokenizer.ggml.merges must be an array of strings'],
+  [{ 'tokenizer.ggml.token_type': ['a'] }, 'tokenizer.ggml.token_type must be an array of numbers'],
+  [{ 'tokenizer.ggml.add_bos_token': 1 }, 'tokenizer.ggml.add_bos_token must be true or false'],
+  [{ 'tokenizer.ggml.pre': 1 }, 'tokenizer.ggml.pre must be a string'],
+])('the tokenizer %j is refused', async (fields, message) => {
+  const isSound = Object.keys(fields).length > 0 && !('tokenizer.ggml.model' in fields)
+  const base = isSound
+    ? { 'tokenizer.ggml.model': 'llama', 'tokenizer.ggml.tokens': ['a', 'b'] }
+    : {}
+  const file = await open(ggufBytes({ metadata: { ...llama, ...base, ...fields }, tensors: [] }))
+  await file.close()
+  expect(() => ggufVocabulary(file)).toThrow(ModelFolderError)
+  expect(() => ggufVocabulary(file)).toThrow(message)
+})
+
+test('what the configuration cannot be is refused by the name of the file', async () => {
+  const path = save(ggufBytes({ metadata: { ...llama, 'llama.vocab_size': 0 }, tensors: [] }))
+  const { text } = await readConfigText(path)
+  expect(() => parseConfig(path, text)).toThrow(`cannot use ${path}: vocab_size must be`)
+})
