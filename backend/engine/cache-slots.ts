@@ -70,18 +70,28 @@ export class CacheSlots<S extends ScheduledSequence> {
   }
 
   /**
-   * Gives the sequence a slot with the longest beginning of it that is in the cache, under its own
-   * salt; `sequence.cachedTokens` says how long. The last token is always left to compute, since it is
-   * its logits that are wanted.
+   * Gives the sequence the lowest free slot, where it will decode if all goes well, with the longest
+   * beginning of it that is in the cache, under its own salt; `sequence.cachedTokens` says how long.
+   * The last token is always left to compute, since it is its logits that are wanted.
    * @throws Error when every slot is taken
    */
   admit(sequence: S): void {
+    const target = this.#slots.findIndex(({ state }) => state === 'free')
+    if (target === -1) throw new Error('every slot is taken')
     const match = this.#longestMatch(sequence)
-    const target = match?.isWhole ? match.slot : this.#slotToFill()
+    const evicted = this.#slotToFill()
+    let source = match?.slot ?? target
+    if (match && (match.isWhole || match.slot === evicted)) {
+      // Nothing is lost if the sequence takes these rows over, or nothing that was to be kept.
+      this.#swap(match.slot, target)
+      source = target
+    } else if (evicted !== target) {
+      this.#moveAway(target, evicted)
+    }
     const numTokens = match?.numTokens ?? 0
-    if (match && match.slot !== target) {
-      this.#touch(match.slot)
-      this.#rows.copySlot(match.slot, target, numTokens)
+    if (source !== target) {
+      this.#touch(source)
+      this.#rows.copySlot(source, target, numTokens)
     }
     sequence.cachedTokens = numTokens
     this.#put(target, { state: 'taken', sequence })
@@ -129,6 +139,14 @@ export class CacheSlots<S extends ScheduledSequence> {
     }
     if (oldest === null) throw new Error('every slot is taken')
     return oldest.slot
+  }
+
+  /** Moves the rows of a free slot to another one, whose own are lost. */
+  #moveAway(from: number, to: number): void {
+    const slot = this.#slots[from]
+    if (slot === undefined) return
+    this.#rows.copySlot(from, to, rowsIn(slot))
+    this.#put(to, slot)
   }
 
   #touch(index: number): void {

@@ -75,14 +75,15 @@ export class KvCache {
   swapSlots(a: number, b: number, length: number): void {
     const { numKvHeads, capacity, headDim } = this.#sizes
     const headLength = capacity * headDim
+    const ofA = new Float32Array(length * headDim)
     for (const { keys, values } of this.#layers) {
       for (let head = 0; head < numKvHeads; head++) {
         const atA = a * this.#slotLength + head * headLength
         const atB = b * this.#slotLength + head * headLength
         for (const rows of [keys, values]) {
-          const fromA = rows.slice(atA, atA + length * headDim)
-          rows.copyWithin(atA, atB, atB + length * headDim)
-          rows.set(fromA, atB)
+          ofA.set(rows.subarray(atA, atA + ofA.length))
+          rows.copyWithin(atA, atB, atB + ofA.length)
+          rows.set(ofA, atB)
         }
       }
     }

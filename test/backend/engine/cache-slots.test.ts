@@ -33,15 +33,15 @@ const compute = (slots: CacheSlots<ScheduledSequence>, tokens: string, cacheSalt
 }
 
 describe('the prefix cache', () => {
-  test('gives the longest beginning, copied to an empty slot when the rest is worth keeping', () => {
+  test('gives the longest beginning in the lowest free slot, whose own rows make way', () => {
     const { rows, moves } = notedRows()
     const slots = new CacheSlots(4, rows)
     compute(slots, 'abcdef')
     compute(slots, 'abXY')
     const next = sequence('abcdZ')
     slots.admit(next)
-    expect([next.cachedTokens, slots.slotOf(next)]).toEqual([4, 2])
-    expect(moves).toEqual(['copy 2 from 0 to 1', 'copy 4 from 0 to 2'])
+    expect([next.cachedTokens, slots.slotOf(next)]).toEqual([4, 0])
+    expect(moves).toEqual(['copy 6 from 0 to 1', 'copy 4 from 0 to 2', 'copy 4 from 1 to 0'])
   })
 
   test('is continued in place where all of a slot is the beginning', () => {
@@ -53,6 +53,16 @@ describe('the prefix cache', () => {
     expect([next.cachedTokens, slots.slotOf(next), moves]).toEqual([3, 0, []])
   })
 
+  test('takes rows over that were to be evicted, rather than copy them', () => {
+    const { rows, moves } = notedRows()
+    const slots = new CacheSlots(2, rows)
+    compute(slots, 'abcdef')
+    compute(slots, 'xyz')
+    expect(compute(slots, 'abcZ')).toBe(3)
+    expect(moves).toEqual(['copy 6 from 0 to 1', 'swap 6 of 1 and 0'])
+    expect([compute(slots, 'xyz!'), compute(slots, 'abcdef')]).toEqual([3, 3])
+  })
+
   test('leaves the last token to compute', () => {
     const { rows } = notedRows()
     const slots = new CacheSlots(2, rows)
@@ -60,11 +70,10 @@ describe('the prefix cache', () => {
   })
 
   test('is never shared between salts', () => {
-    const { rows, moves } = notedRows()
+    const { rows } = notedRows()
     const slots = new CacheSlots(4, rows)
     compute(slots, 'abcdef', 'one')
     expect([compute(slots, 'abcdef', 'two'), compute(slots, 'abcdef', 'one')]).toEqual([0, 5])
-    expect(moves).toEqual([])
   })
 
   test('is taken from a sequence that still runs, as far as that is computed', () => {
@@ -117,8 +126,9 @@ describe('decoding sequences', () => {
     expect([slots.decoding, slots.numDecoding]).toEqual([[b], 1])
     expect(moves).toEqual([
       // 'old' makes way for 'aa' and then for 'bbb'.
-      'swap 3 of 1 and 0',
-      'swap 3 of 2 and 1',
+      'copy 3 from 0 to 1',
+      'copy 3 from 1 to 2',
+      // 'bbb' takes the place of 'aa'.
       'swap 3 of 0 and 1',
     ])
     expect([compute(slots, 'old!'), compute(slots, 'aa!')]).toEqual([3, 2])
