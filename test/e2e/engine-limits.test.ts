@@ -4,10 +4,8 @@ import { RunningBurrow } from '../support/running-burrow.ts'
 
 let burrow: RunningBurrow
 beforeAll(async () => {
-  burrow = await RunningBurrow.start([
-    ...['--max-model-len', '1024', '--max-num-seqs', '2', '--kv-cache-memory', '20M'],
-    '--max-num-batched-tokens=64',
-  ])
+  const cache = ['--max-model-len', '1024', '--max-num-seqs', '2', '--kv-cache-memory', '20M']
+  burrow = await RunningBurrow.start([...cache, '--max-num-batched-tokens', '64'])
 })
 afterAll(() => burrow.stop())
 
