@@ -88,6 +88,9 @@ const checkTokens = (
   )
 }
 
+/** For whom a generation is: not the client's to say, but the gateway's. */
+export type Tenancy = { readonly cacheSalt: string }
+
 /** @param param the request field that holds the prompt, for errors */
 export const generationRequest = (
   model: LoadedModel,
@@ -95,12 +98,15 @@ export const generationRequest = (
   promptTokens: readonly number[],
   request: SamplingFields & { readonly maxTokens: number | undefined },
   param: 'messages' | 'prompt',
+  { cacheSalt }: Tenancy,
 ): GenerationRequest => ({
   id,
   promptTokens,
   maxTokens: newTokenLimit(promptTokens.length, request.maxTokens, model.maxModelLen, param),
   stop: request.stop,
   ignoreEos: request.ignoreEos,
+  priority: request.priority,
+  cacheSalt,
   sampling: {
     temperature: request.temperature ?? model.samplingDefaults.temperature,
     topP: request.topP ?? model.samplingDefaults.topP,

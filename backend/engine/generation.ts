@@ -1,5 +1,6 @@
 /** What the engine is asked for and what it answers with: plain data that crosses the thread border. */
 import type { FinishReason } from '../../shared/openai/answer.ts'
+import type { SchedulerStats } from './scheduler.ts'
 
 export type SamplingParams = {
   /** 0: greedy. */
@@ -18,6 +19,10 @@ export type GenerationRequest = {
   readonly stop: readonly string[]
   readonly ignoreEos: boolean
   readonly sampling: SamplingParams
+  /** Lower is earlier; a request may take the slot of one of a higher number. */
+  readonly priority: number
+  /** Requests of the same salt share what the cache has of the same beginning; others never do. */
+  readonly cacheSalt: string
 }
 
 /** How a generation ended: OpenAI's reasons, or the client left, or the engine failed. */
@@ -33,11 +38,9 @@ export type GenerationEvent = {
   readonly end?: GenerationEnd
 }
 
-export type EngineStats = {
-  readonly running: number
-  readonly waiting: number
+export type EngineStats = SchedulerStats & {
   /** Tokens sampled since the start. */
   readonly generatedTokens: number
-  /** Prompt tokens computed since the start. */
+  /** Tokens computed for prompts since the start, and again for preempted sequences. */
   readonly prefilledTokens: number
 }

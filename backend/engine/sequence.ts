@@ -7,33 +7,38 @@ import { StopStrings } from './stop-strings.ts'
 export class Sequence {
   readonly request: GenerationRequest
   readonly random: Random
+  /** Prompt and answer so far. */
+  readonly tokens: number[]
   /** Tokens whose keys and values are in the cache. */
   cachedTokens = 0
   readonly #detokenizer: Detokenizer
   readonly #stop: StopStrings
-  #lastToken = -1
   #completionTokens = 0
 
   constructor(request: GenerationRequest, detokenizer: Detokenizer) {
     this.request = request
+    this.tokens = [...request.promptTokens]
     this.random = seededRandom(request.sampling.seed)
     this.#detokenizer = detokenizer
     this.#stop = new StopStrings(request.stop)
   }
 
-  /** Prompt tokens that still have to be computed before the first new token. */
-  get prefillTokensLeft(): number {
-    return Math.max(0, this.request.promptTokens.length - this.cachedTokens)
+  get priority(): number {
+    return this.request.priority
+  }
+
+  get cacheSalt(): string {
+    return this.request.cacheSalt
   }
 
   /** The token that the next decode step feeds to the model. */
   get lastToken(): number {
-    return this.#lastToken
+    return this.tokens.at(-1) ?? -1
   }
 
   /** Takes a sampled token and tells what it means for the client. */
   append(token: number, isEndOfSequence: boolean): GenerationEvent {
-    this.#lastToken = token
+    this.tokens.push(token)
     this.#completionTokens++
     if (isEndOfSequence && !this.request.ignoreEos) return this.end('stop')
     const { text, stopped } = this.#stop.push(this.#detokenizer.push(token))

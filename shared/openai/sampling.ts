@@ -20,6 +20,8 @@ export type SamplingFields = {
   readonly stop: readonly string[]
   /** Keep going past the end-of-sequence token (vLLM's extension). */
   readonly ignoreEos: boolean
+  /** Lower is served earlier; 0 unless given (vLLM's extension). */
+  readonly priority: number
   readonly stream: boolean
   readonly includeUsage: boolean
 }
@@ -83,6 +85,8 @@ export const parseSamplingFields = (body: Fields): SamplingFields => {
     }),
     stop: optionalStrings(body, 'stop', maxStopStrings) ?? [],
     ignoreEos: optionalBoolean(body, 'ignore_eos') ?? false,
+    // Clients may give way to others; to go before them is not theirs to say.
+    priority: optionalNumber(body, 'priority', { min: 0, max: 2 ** 31, whole: true }) ?? 0,
     stream,
     includeUsage: includeUsage(body, stream),
   }

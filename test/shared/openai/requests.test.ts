@@ -57,6 +57,7 @@ describe('parseChatRequest', () => {
       seed: 3,
       stop: ['END'],
       ignoreEos: false,
+      priority: 0,
       stream: true,
       includeUsage: true,
     })
