@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs, type ParseArgsOptionsConfig } from 'node:util'
+import type { EngineConfig } from './backend/config.ts'
 import { adminCommands, runAdminCommand } from './gateway/control/commands.ts'
 import { drainMessage, LocalBackend, type FromLocalBackend } from './gateway/local-backend.ts'
 import type { Gateway } from './gateway/node.ts'
@@ -22,6 +23,10 @@ Flags, each with its environment variable:
   --home DIR                 the data directory (BURROW_HOME, .burrow)
   --model DIR                model folder in Hugging Face's layout (BURROW_MODEL, the bundled one)
   --served-model-name NAME   the name clients use (BURROW_SERVED_MODEL_NAME, the folder's name)
+  --max-model-len TOKENS     prompt and answer together (BURROW_MAX_MODEL_LEN, the model's context as far as it fits)
+  --max-num-seqs N           sequences computed together (BURROW_MAX_NUM_SEQS, 16 as far as they fit)
+  --max-num-batched-tokens N tokens computed in a step (BURROW_MAX_NUM_BATCHED_TOKENS, 256)
+  --kv-cache-memory SIZE     512M, 4G, … (BURROW_KV_CACHE_MEMORY, a quarter of the machine's memory)
   --gateway URL              the gateway's tunnel (BURROW_GATEWAY)
   --token-file FILE          file with the backend token (else BURROW_TOKEN, or --token TOKEN)
   --json                     machine-readable output of keys and backends
@@ -29,7 +34,13 @@ Flags, each with its environment variable:
 `
 
 const flag = { type: 'string' } as const
-const modelFlags = { home: flag, model: flag, 'served-model-name': flag }
+const engineFlags = {
+  'max-model-len': flag,
+  'max-num-seqs': flag,
+  'max-num-batched-tokens': flag,
+  'kv-cache-memory': flag,
+}
+const modelFlags = { home: flag, model: flag, 'served-model-name': flag, ...engineFlags }
 const gatewayFlags = { host: flag, port: flag, home: flag }
 const backendFlags = { ...modelFlags, gateway: flag, token: flag, 'token-file': flag }
 const adminFlags = { home: flag, name: flag, json: { type: 'boolean' } } as const
@@ -87,6 +98,7 @@ const up = async (flags: Flags): Promise<void> => {
       home: model.home,
       model: model.modelFolder,
       'served-model-name': model.servedModelName,
+      ...given(model.engine),
     },
     env: { BURROW_TOKEN: token.reveal() },
     log,
@@ -101,6 +113,21 @@ const up = async (flags: Flags): Promise<void> => {
     await drain(gateway, hurry)
     await backend.close()
   }
+}
+
+/** The engine's flags for the child: those that were given. */
+const given = (engine: EngineConfig): Record<string, string> => {
+  const flags = {
+    'max-model-len': engine.maxModelLen,
+    'max-num-seqs': engine.maxNumSeqs,
+    'max-num-batched-tokens': engine.maxNumBatchedTokens,
+    'kv-cache-memory': engine.kvCacheMemory,
+  }
+  return Object.fromEntries(
+    Object.entries(flags).flatMap(([name, value]) =>
+      value === undefined ? [] : [[name, String(value)]],
+    ),
+  )
 }
 
 /** Lets running requests finish, or cuts them once hurried; either way they are in the books. */
@@ -182,6 +209,10 @@ const backendOptions = (flags: Flags) => ({
   ...flags,
   tokenFile: flags['token-file'],
   servedModelName: flags['served-model-name'],
+  maxModelLen: flags['max-model-len'],
+  maxNumSeqs: flags['max-num-seqs'],
+  maxNumBatchedTokens: flags['max-num-batched-tokens'],
+  kvCacheMemory: flags['kv-cache-memory'],
 })
 
 /** Both resolve once and never reject. */

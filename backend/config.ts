@@ -3,6 +3,8 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ConfigError } from '../shared/config-error.ts'
+import { parseByteSize } from './byte-size.ts'
+import type { CacheWishes } from './engine/cache-plan.ts'
 
 export type ModelConfig = {
   /** The model folder, in Hugging Face's layout, or a .gguf file. */
@@ -11,6 +13,12 @@ export type ModelConfig = {
   readonly servedModelName: string
   /** Converted models are kept under it. */
   readonly home: string
+  readonly engine: EngineConfig
+}
+
+export type EngineConfig = CacheWishes & {
+  /** Bytes that the KV cache may have; undefined: a quarter of the machine's memory. */
+  readonly kvCacheMemory: number | undefined
 }
 
 export type BackendConfig = ModelConfig & {
@@ -28,6 +36,10 @@ export type BackendOptions = {
   readonly model?: string | undefined
   readonly servedModelName?: string | undefined
   readonly home?: string | undefined
+  readonly maxModelLen?: string | undefined
+  readonly maxNumSeqs?: string | undefined
+  readonly maxNumBatchedTokens?: string | undefined
+  readonly kvCacheMemory?: string | undefined
 }
 
 export const bundledModelFolder = fileURLToPath(new URL('./bundled-model', import.meta.url))
@@ -78,7 +90,35 @@ const readModelConfig = (
     )
   }
   const home = resolve(options.home || env.BURROW_HOME || '.burrow')
-  return { modelFolder, servedModelName, home }
+  return { modelFolder, servedModelName, home, engine: readEngineConfig(options, env, problems) }
+}
+
+const readEngineConfig = (
+  options: BackendOptions,
+  env: Environment,
+  problems: string[],
+): EngineConfig => {
+  const count = (flag: string, text: string | undefined): number | undefined => {
+    if (!text) return undefined
+    const value = Number(text)
+    if (/^\d+$/.test(text) && value >= 1 && value <= 2 ** 31) return value
+    problems.push(`${flag} must be a whole number from 1 on, not ${text}`)
+    return undefined
+  }
+  const memory = options.kvCacheMemory || env.BURROW_KV_CACHE_MEMORY
+  const kvCacheMemory = memory ? parseByteSize(memory) : undefined
+  if (memory && kvCacheMemory === undefined) {
+    problems.push(`--kv-cache-memory must be a size such as 512M or 4G, not ${memory}`)
+  }
+  return {
+    maxModelLen: count('--max-model-len', options.maxModelLen || env.BURROW_MAX_MODEL_LEN),
+    maxNumSeqs: count('--max-num-seqs', options.maxNumSeqs || env.BURROW_MAX_NUM_SEQS),
+    maxNumBatchedTokens: count(
+      '--max-num-batched-tokens',
+      options.maxNumBatchedTokens || env.BURROW_MAX_NUM_BATCHED_TOKENS,
+    ),
+    kvCacheMemory,
+  }
 }
 
 const isModel = (path: string): boolean => {

@@ -1,13 +1,16 @@
 /** Starts a backend: model → engine → app → tunnel. */
 import { createHash } from 'node:crypto'
-import { availableParallelism } from 'node:os'
+import { availableParallelism, totalmem } from 'node:os'
 import { basename, join } from 'node:path'
 import type { Log } from '../shared/log.ts'
 import { createBackendApp } from './app.ts'
+import { formatByteSize } from './byte-size.ts'
 import type { BackendConfig } from './config.ts'
+import { planCache } from './engine/cache-plan.ts'
 import { OnnxEngine } from './engine/engine.ts'
 import { readGenerationConfig } from './generation-config.ts'
 import { convertModel } from './graph/convert.ts'
+import { bytesPerToken } from './graph/kv-cache.ts'
 import type { LoadedModel } from './served-model.ts'
 import { loadTextFormat } from './tokenizer/load-tokenizer.ts'
 import { dial, parseTunnelUrl } from './tunnel/dial.ts'
@@ -21,12 +24,8 @@ export type Backend = {
   close(): Promise<void>
 }
 
-/** Sequences that decode together. */
-const maxNumSeqs = 16
 /** Running and waiting together; more are refused with 503. */
 const maxNumRequests = 1024
-/** Prompt tokens computed between two tokens of the others. */
-const maxPrefillTokens = 256
 
 /**
  * Threads of one operator. Every core, although the HTTP thread needs one too: on two cores with
@@ -35,7 +34,17 @@ const maxPrefillTokens = 256
  */
 const intraOpNumThreads = Math.min(8, availableParallelism())
 
-/** @throws ModelFolderError, or Error for a gateway address that is none */
+/** Part of the memory that the KV cache may have unless told otherwise. */
+const kvCacheShare = 1 / 4
+
+/** Of the machine, or of the container around this process. */
+const memoryBytes = (): number => {
+  // 0, or more than there is, where nothing constrains it.
+  const constrained = process.constrainedMemory()
+  return constrained > 0 ? Math.min(constrained, totalmem()) : totalmem()
+}
+
+/** @throws ModelFolderError, ConfigError for a cache that does not fit, or Error for a gateway address that is none */
 export const startBackend = async (config: BackendConfig, log: Log): Promise<Backend> => {
   parseTunnelUrl(config.gatewayUrl)
   const { engine, model } = await loadModel(config, log)
@@ -62,34 +71,51 @@ export const startBackend = async (config: BackendConfig, log: Log): Promise<Bac
 const conversionName = (modelFolder: string): string =>
   `${basename(modelFolder)}-${createHash('sha256').update(modelFolder).digest('hex').slice(0, 12)}`
 
-const loadModel = async ({ modelFolder, servedModelName, home }: BackendConfig, log: Log) => {
+const loadModel = async (config: BackendConfig, log: Log) => {
+  const { modelFolder, servedModelName, home } = config
   log.info('reading the model', { model: servedModelName })
   const { tokenizer, chatTemplate } = await loadTextFormat(modelFolder)
   const { endOfSequenceTokens, samplingDefaults } = await readGenerationConfig(modelFolder)
   const graphFolder = join(home, 'models', conversionName(modelFolder))
   const manifest = await convertModel(modelFolder, graphFolder, { log })
-  log.info('loading the model into the engine', { model: servedModelName })
   const { vocabSize, maxPositions } = manifest
+  const memory = config.engine.kvCacheMemory ?? Math.floor(memoryBytes() * kvCacheShare)
+  const plan = planCache(
+    { bytesPerToken: bytesPerToken(manifest), maxPositions },
+    memory,
+    config.engine,
+  )
+  const { maxModelLen, maxNumSeqs, numSlots, maxNumBatchedTokens } = plan
+  log.info('loading the model into the engine', {
+    model: servedModelName,
+    maxModelLen,
+    modelContext: maxPositions,
+    maxNumSeqs,
+    cacheSlots: numSlots,
+    cache: `${formatByteSize(plan.cacheBytes)} of ${formatByteSize(memory)}`,
+    maxNumBatchedTokens,
+  })
   const engine = await OnnxEngine.start({
     modelFolder,
     graphFolder,
+    numSlots,
     maxNumSeqs,
     maxNumRequests,
-    maxPrefillTokens,
+    maxNumBatchedTokens,
     vocabSize,
-    maxModelLen: maxPositions,
+    maxModelLen,
     endOfSequenceTokens,
     intraOpNumThreads,
   })
   const model: LoadedModel = {
     name: servedModelName,
     created: Math.floor(Date.now() / 1e3),
-    maxModelLen: maxPositions,
+    maxModelLen,
     vocabSize,
     tokenizer,
     chatTemplate,
     samplingDefaults,
   }
-  log.info('the model is ready', { model: servedModelName, context: maxPositions })
+  log.info('the model is ready', { model: servedModelName, context: maxModelLen })
   return { engine, model }
 }

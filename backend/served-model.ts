@@ -91,6 +91,9 @@ const checkTokens = (
   )
 }
 
+/** For whom a generation is: not the client's to say, but the gateway's. */
+export type Tenancy = { readonly cacheSalt: string }
+
 /** What both routes read of a request beside its prompt. */
 export type GenerationFields = SamplingFields & {
   readonly maxTokens: number | undefined
@@ -108,6 +111,7 @@ export const generationRequests = (
   promptTokens: readonly number[],
   request: GenerationFields,
   param: 'messages' | 'prompt',
+  { cacheSalt }: Tenancy,
 ): readonly GenerationRequest[] => {
   const { logitBias, minTokens, stopTokenIds } = request
   checkTokens(model, stopTokenIds, 'stop_token_ids')
@@ -126,6 +130,8 @@ export const generationRequests = (
     includeStop: request.includeStop,
     ignoreEos: request.ignoreEos,
     logprobs: request.logprobs ?? null,
+    priority: request.priority,
+    cacheSalt,
   }
   const sampling = {
     temperature: request.temperature ?? samplingDefaults.temperature,

@@ -2,6 +2,7 @@
 import type { Context } from 'hono'
 import { ApiError, ModelNotFound } from '../shared/errors.ts'
 import { asApiError } from '../shared/openai/error.ts'
+import { tenantHeader } from '../shared/tenant.ts'
 import type { ActiveRequests } from './active-requests.ts'
 import { answerTo } from './answer.ts'
 import type { GatewayEnv } from './gateway-env.ts'
@@ -35,11 +36,13 @@ export const forward =
       const { model, stream } = parseGenerationRequest(body)
       const backend = pickBackend(options.registry, model)
       const { requestId, clientRequestId, key } = c.var
+      const headers = onlyHeaders(requestHeaders, c.req.raw.headers)
+      headers.set(tenantHeader, key.id)
       const exchange = backend.open({
         requestId,
         method: 'POST',
         path: c.req.path,
-        headers: onlyHeaders(requestHeaders, c.req.raw.headers),
+        headers,
         body,
       })
       const meter = new Meter(options, {

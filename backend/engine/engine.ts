@@ -31,7 +31,15 @@ export class OnnxEngine implements Engine {
   readonly #maxNumRequests: number
   readonly #streams = new Map<string, GenerationStream>()
   readonly #ready = Promise.withResolvers<void>()
-  #stats: EngineStats = { running: 0, waiting: 0, generatedTokens: 0, prefilledTokens: 0 }
+  #stats: EngineStats = {
+    running: 0,
+    waiting: 0,
+    prefixCacheQueries: 0,
+    prefixCacheHits: 0,
+    preemptions: 0,
+    generatedTokens: 0,
+    prefilledTokens: 0,
+  }
   #state: 'running' | 'closing' | 'ended' = 'running'
 
   private constructor(worker: Worker, maxNumRequests: number) {

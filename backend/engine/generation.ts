@@ -1,6 +1,7 @@
 /** What the engine is asked for and what it answers with: plain data that crosses the thread border. */
 import type { FinishReason } from '../../shared/openai/answer.ts'
 import type { Penalties } from './penalties.ts'
+import type { SchedulerStats } from './scheduler.ts'
 
 export type SamplingParams = Penalties & {
   /** 0: greedy. */
@@ -31,6 +32,10 @@ export type GenerationRequest = {
   readonly sampling: SamplingParams
   /** So many of the likeliest tokens are told with each token's log-probability; null: none is. */
   readonly logprobs: number | null
+  /** Lower is earlier; a request may take the slot of one of a higher number. */
+  readonly priority: number
+  /** Requests of the same salt share what the cache has of the same beginning; others never do. */
+  readonly cacheSalt: string
 }
 
 export type Logprob = {
@@ -57,11 +62,9 @@ export type GenerationEvent = {
   readonly end?: GenerationEnd
 }
 
-export type EngineStats = {
-  readonly running: number
-  readonly waiting: number
+export type EngineStats = SchedulerStats & {
   /** Tokens sampled since the start. */
   readonly generatedTokens: number
-  /** Prompt tokens computed since the start. */
+  /** Tokens computed for prompts since the start, and again for preempted sequences. */
   readonly prefilledTokens: number
 }

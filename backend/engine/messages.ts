@@ -6,9 +6,11 @@ export type EngineThreadData = {
   readonly modelFolder: string
   /** Where the converted graph is. */
   readonly graphFolder: string
+  /** Slots of the KV cache. */
+  readonly numSlots: number
   readonly maxNumSeqs: number
   readonly maxModelLen: number
-  readonly maxPrefillTokens: number
+  readonly maxNumBatchedTokens: number
   readonly vocabSize: number
   readonly endOfSequenceTokens: readonly number[]
   readonly intraOpNumThreads: number

@@ -7,12 +7,13 @@ import { TokenPicker, type PickedToken } from './token-picker.ts'
 export class Sequence {
   readonly request: GenerationRequest
   readonly picker: TokenPicker
+  /** Prompt and answer so far. */
+  readonly tokens: number[]
   /** Tokens whose keys and values are in the cache. */
   cachedTokens = 0
   readonly #endOfSequenceTokens: ReadonlySet<number>
   readonly #detokenizer: Detokenizer
   readonly #stop: StopStrings
-  #lastToken = -1
   #completionTokens = 0
 
   constructor(
@@ -21,25 +22,29 @@ export class Sequence {
     endOfSequenceTokens: ReadonlySet<number>,
   ) {
     this.request = request
+    this.tokens = [...request.promptTokens]
     this.picker = new TokenPicker(request, endOfSequenceTokens)
     this.#endOfSequenceTokens = endOfSequenceTokens
     this.#detokenizer = detokenizer
     this.#stop = new StopStrings(request.stop, request.includeStop)
   }
 
-  /** Prompt tokens that still have to be computed before the first new token. */
-  get prefillTokensLeft(): number {
-    return Math.max(0, this.request.promptTokens.length - this.cachedTokens)
+  get priority(): number {
+    return this.request.priority
+  }
+
+  get cacheSalt(): string {
+    return this.request.cacheSalt
   }
 
   /** The token that the next decode step feeds to the model. */
   get lastToken(): number {
-    return this.#lastToken
+    return this.tokens.at(-1) ?? -1
   }
 
   /** Takes a sampled token and tells what it means for the client. */
   append({ token, logprob }: PickedToken): GenerationEvent {
-    this.#lastToken = token
+    this.tokens.push(token)
     this.#completionTokens++
     const event = this.#next(token)
     return logprob === null ? event : { ...event, logprob }

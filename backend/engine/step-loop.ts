@@ -4,11 +4,12 @@ import { Detokenizer } from '../tokenizer/detokenizer.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
 import type { EngineStats, GenerationEvent, GenerationRequest } from './generation.ts'
 import { samplerScratch, type SamplerScratch } from './sampler-scratch.ts'
-import { Scheduler, type Prefill, type SchedulerLimits, type SlotMove } from './scheduler.ts'
+import { Scheduler, type Prefill, type SchedulerLimits } from './scheduler.ts'
+import { tokensLeft } from './scheduled-sequence.ts'
 import { Sequence } from './sequence.ts'
 
 /** The device side of the loop: what runs the model over cache slots. */
-export type DecoderPort = Pick<Decoder, 'prefill' | 'decode' | 'copySlot'>
+export type DecoderPort = Pick<Decoder, 'prefill' | 'decode' | 'copySlot' | 'swapSlots'>
 
 export type StepLoopOptions = SchedulerLimits & {
   readonly vocabSize: number
@@ -19,7 +20,7 @@ export class StepLoop {
   readonly #decoder: DecoderPort
   readonly #tokenizer: Tokenizer
   readonly #options: StepLoopOptions
-  readonly #scheduler: Scheduler
+  readonly #scheduler: Scheduler<Sequence>
   readonly #scratch: SamplerScratch
   readonly #sequences = new Map<string, Sequence>()
   readonly #aborted: Sequence[] = []
@@ -30,7 +31,7 @@ export class StepLoop {
     this.#decoder = decoder
     this.#tokenizer = tokenizer
     this.#options = options
-    this.#scheduler = new Scheduler(options)
+    this.#scheduler = new Scheduler(options, decoder)
     this.#scratch = samplerScratch(options.vocabSize)
   }
 
@@ -40,8 +41,7 @@ export class StepLoop {
 
   stats(): EngineStats {
     return {
-      running: this.#scheduler.numRunning,
-      waiting: this.#scheduler.numWaiting,
+      ...this.#scheduler.stats(),
       generatedTokens: this.#generatedTokens,
       prefilledTokens: this.#prefilledTokens,
     }
@@ -60,32 +60,37 @@ export class StepLoop {
     if (sequence && !this.#aborted.includes(sequence)) this.#aborted.push(sequence)
   }
 
-  /** Computes one chunk of prefill and one token for each decoding sequence. */
+  /** Computes one token for each decoding sequence and, as the budget allows, chunks of prefill. */
   step(): GenerationEvent[] {
     const events = this.#aborted.splice(0).map((sequence) => {
-      this.#remove(sequence)
+      this.#remove(sequence, { keepRows: true })
       return sequence.end('abort')
     })
     // Sequences promoted in this step have their first token already: they decode from the next on.
     const decoded = this.#decode()
-    const prefill = this.#scheduler.nextPrefill()
-    const first = prefill === null ? null : this.#prefill(prefill)
-    return [...events, ...decoded, ...(first === null ? [] : [first])]
+    const first: GenerationEvent[] = []
+    let prefill = this.#scheduler.nextPrefill()
+    while (prefill !== null) {
+      const event = this.#prefill(prefill)
+      if (event !== null) first.push(event)
+      prefill = this.#scheduler.nextPrefill()
+    }
+    return [...events, ...decoded, ...first]
   }
 
-  #prefill({ sequence, slot, numTokens }: Prefill): GenerationEvent | null {
+  #prefill({ sequence, slot, numTokens }: Prefill<Sequence>): GenerationEvent | null {
     const past = sequence.cachedTokens
-    const chunk = sequence.request.promptTokens.slice(past, past + numTokens)
+    const chunk = sequence.tokens.slice(past, past + numTokens)
     const logits = this.#decoder.prefill(slot, past, chunk)
     sequence.cachedTokens += numTokens
     this.#prefilledTokens += numTokens
-    if (sequence.prefillTokensLeft > 0) return null
-    this.#move(this.#scheduler.promote())
+    if (tokensLeft(sequence) > 0) return null
+    this.#scheduler.startDecoding(sequence)
     return this.#append(sequence, logits)
   }
 
   #decode(): GenerationEvent[] {
-    const batch = [...this.#scheduler.decoding]
+    const batch = this.#scheduler.beginStep()
     if (batch.length === 0) return []
     const logits = this.#decoder.decode(
       0,
@@ -101,7 +106,8 @@ export class StepLoop {
 
   #append(sequence: Sequence, logits: Float32Array): GenerationEvent {
     const event = this.#draw(sequence, logits)
-    if (event.end) this.#remove(sequence)
+    // Logits that are no numbers come of rows that are none.
+    if (event.end) this.#remove(sequence, { keepRows: event.end !== 'error' })
     return event
   }
 
@@ -113,12 +119,8 @@ export class StepLoop {
     return sequence.append(picked)
   }
 
-  #remove(sequence: Sequence): void {
+  #remove(sequence: Sequence, rows: { readonly keepRows: boolean }): void {
     this.#sequences.delete(sequence.request.id)
-    this.#move(this.#scheduler.remove(sequence))
-  }
-
-  #move(move: SlotMove | null): void {
-    if (move) this.#decoder.copySlot(move.from, move.to, move.tokens)
+    this.#scheduler.remove(sequence, rows)
   }
 }

@@ -11,14 +11,15 @@ const port = parentPort
 const data: EngineThreadData = workerData
 
 const decoder = new Decoder(data.graphFolder, {
-  slots: data.maxNumSeqs,
+  slots: data.numSlots,
   capacity: data.maxModelLen,
   intraOpNumThreads: data.intraOpNumThreads,
 })
 const { tokenizer } = await loadTextFormat(data.modelFolder)
 const loop = new StepLoop(decoder, tokenizer, {
+  numSlots: data.numSlots,
   maxNumSeqs: data.maxNumSeqs,
-  maxPrefillTokens: data.maxPrefillTokens,
+  maxNumBatchedTokens: data.maxNumBatchedTokens,
   vocabSize: data.vocabSize,
   endOfSequenceTokens: new Set(data.endOfSequenceTokens),
 })

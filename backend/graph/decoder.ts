@@ -113,6 +113,17 @@ export class Decoder {
     this.#cache.copySlot(from, to, length)
   }
 
+  /**
+   * Exchanges the beginnings of two slots.
+   * @throws RangeError for a slot or a length that is out of range
+   */
+  swapSlots(a: number, b: number, length: number): void {
+    this.#checkSlots(a, 1)
+    this.#checkSlots(b, 1)
+    this.#checkLength(length, 0)
+    this.#cache.swapSlots(a, b, length)
+  }
+
   /** Idempotent. */
   close(): void {
     this.#isClosed = true

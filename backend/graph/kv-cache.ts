@@ -10,6 +10,14 @@ export type KvCacheSizes = Pick<Manifest, 'numLayers' | 'numKvHeads' | 'headDim'
   readonly capacity: number
 }
 
+/** What a token takes in all layers together. */
+export const bytesPerToken = ({
+  numLayers,
+  numKvHeads,
+  headDim,
+}: Pick<Manifest, 'numLayers' | 'numKvHeads' | 'headDim'>): number =>
+  2 * numLayers * numKvHeads * headDim * Float32Array.BYTES_PER_ELEMENT
+
 type LayerCache = {
   /** [slots, numKvHeads, capacity, headDim] */
   readonly keys: Float32Array
@@ -59,6 +67,24 @@ export class KvCache {
         const target = to * this.#slotLength + head * headLength
         keys.copyWithin(target, source, source + length * headDim)
         values.copyWithin(target, source, source + length * headDim)
+      }
+    }
+  }
+
+  /** Exchanges the first `length` positions of two slots. */
+  swapSlots(a: number, b: number, length: number): void {
+    const { numKvHeads, capacity, headDim } = this.#sizes
+    const headLength = capacity * headDim
+    const ofA = new Float32Array(length * headDim)
+    for (const { keys, values } of this.#layers) {
+      for (let head = 0; head < numKvHeads; head++) {
+        const atA = a * this.#slotLength + head * headLength
+        const atB = b * this.#slotLength + head * headLength
+        for (const rows of [keys, values]) {
+          ofA.set(rows.subarray(atA, atA + ofA.length))
+          rows.copyWithin(atA, atB, atB + ofA.length)
+          rows.set(ofA, atB)
+        }
       }
     }
   }

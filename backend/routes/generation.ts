@@ -1,6 +1,7 @@
 /** What both generation routes do: parse, tokenise, start the engine, answer. */
 import type { Context, Handler } from 'hono'
 import type { AnswerIdentity } from '../../shared/openai/answer.ts'
+import { tenantHeader } from '../../shared/tenant.ts'
 import type { BackendDeps, BackendEnv } from '../app.ts'
 import type { Engine } from '../engine/engine.ts'
 import type { GenerationRequest } from '../engine/generation.ts'
@@ -34,7 +35,9 @@ export const generationHandler =
     requireModel(model, request.model)
     const prompt = route.promptTokens(model, request)
     const id = c.get('requestId')
-    const work = generationRequests(model, id, prompt, request, route.promptField)
+    const work = generationRequests(model, id, prompt, request, route.promptField, {
+      cacheSalt: c.req.header(tenantHeader) ?? '',
+    })
     const choices = startChoices(c, engine, work, prompt.length)
     const identity = {
       id: `${route.idPrefix}-${id}`,

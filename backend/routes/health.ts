@@ -13,5 +13,8 @@ export const health =
       waiting: stats.waiting,
       generated_tokens: stats.generatedTokens,
       prefilled_tokens: stats.prefilledTokens,
+      prefix_cache_queries: stats.prefixCacheQueries,
+      prefix_cache_hits: stats.prefixCacheHits,
+      preemptions: stats.preemptions,
     })
   }

@@ -35,6 +35,8 @@ export type SamplingFields = {
   readonly minTokens: number
   /** Keep going past the end-of-sequence token (vLLM's extension). */
   readonly ignoreEos: boolean
+  /** Lower is served earlier; 0 unless given (vLLM's extension). */
+  readonly priority: number
   readonly stream: boolean
   readonly includeUsage: boolean
 }
@@ -102,6 +104,8 @@ export const parseSamplingFields = (body: Fields): SamplingFields => {
     includeStop: optionalBoolean(body, 'include_stop_str_in_output') ?? false,
     minTokens: optionalNumber(body, 'min_tokens', { min: 0, max: 2 ** 31, whole: true }) ?? 0,
     ignoreEos: optionalBoolean(body, 'ignore_eos') ?? false,
+    // Clients may give way to others; to go before them is not theirs to say.
+    priority: optionalNumber(body, 'priority', { min: 0, max: 2 ** 31, whole: true }) ?? 0,
     stream,
     includeUsage: includeUsage(body, stream),
   }

@@ -28,6 +28,7 @@ test('without a word the bundled model is served under its own name', () => {
     modelFolder: bundledModelFolder,
     servedModelName: 'burrow-tiny',
     home: resolve('.burrow'),
+    engine: {},
   })
 })
 
@@ -39,15 +40,41 @@ test('a flag beats its variable, and an empty one is none', () => {
     BURROW_MODEL: '/nowhere',
     BURROW_SERVED_MODEL_NAME: 'env-name',
     BURROW_HOME: '/data',
+    BURROW_MAX_MODEL_LEN: '4096',
+    BURROW_MAX_NUM_SEQS: '99',
+    BURROW_MAX_NUM_BATCHED_TOKENS: '512',
+    BURROW_KV_CACHE_MEMORY: '1.5G',
   }
-  const flags = { gateway: 'wss://g/tunnel', token: 'brt_flag', model, servedModelName: '' }
+  const flags = {
+    gateway: 'wss://g/tunnel',
+    token: 'brt_flag',
+    model,
+    servedModelName: '',
+    maxNumSeqs: '8',
+  }
   expect(parseBackendConfig(flags, env)).toEqual({
     gatewayUrl: 'wss://g/tunnel',
     token: 'brt_flag',
     modelFolder: model,
     servedModelName: 'env-name',
     home: '/data',
+    engine: {
+      maxModelLen: 4096,
+      maxNumSeqs: 8,
+      maxNumBatchedTokens: 512,
+      kvCacheMemory: 1.5 * 2 ** 30,
+    },
   })
+})
+
+test('limits of the engine that are no numbers are told with what to give', () => {
+  const options = { maxModelLen: '0', maxNumSeqs: '4.5', maxNumBatchedTokens: 'many' }
+  expect(problems(() => parseModelConfig({ ...options, kvCacheMemory: '4 parsecs' }, {}))).toEqual([
+    '--kv-cache-memory must be a size such as 512M or 4G, not 4 parsecs',
+    '--max-model-len must be a whole number from 1 on, not 0',
+    '--max-num-seqs must be a whole number from 1 on, not 4.5',
+    '--max-num-batched-tokens must be a whole number from 1 on, not many',
+  ])
 })
 
 test('a model of its own is served under the name of its folder', () => {

@@ -158,6 +158,24 @@ describe('mistakes end with one clear line and exit code 1', () => {
     expect(stderr.split('\n')).toEqual([expect.stringMatching(message), ''])
   })
 
+  test('a KV cache that does not fit, with the numbers', async () => {
+    const flags = ['--max-num-seqs', '2', '--kv-cache-memory', '20M']
+    const { code, stderr } = await runBurrow([
+      'up',
+      '--port',
+      '0',
+      '--home',
+      tempFolder(),
+      '--max-model-len',
+      '2048',
+      ...flags,
+    ])
+    expect(code).toBe(1)
+    expect(lines(stderr)).toEqual([
+      expect.stringMatching(/takes 24 MiB .*\(12 MiB for each .* is 20 MiB and fits 1/),
+    ])
+  })
+
   test.each([
     ['config.json', '{"architectures": ["GPT9"]}', /GPT9/],
     ['config.json', '{', /config\.json/],

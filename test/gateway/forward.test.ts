@@ -116,6 +116,7 @@ test('the backend gets the body byte for byte, and of the headers only what it m
       'x-stainless-os': 'Linux',
       'x-forwarded-for': '10.0.0.1',
       'x-request-id': 'theirs-1',
+      'x-burrow-tenant': 'key_of_another',
     },
   })
 
@@ -130,6 +131,7 @@ test('the backend gets the body byte for byte, and of the headers only what it m
       requestId,
       accept: 'application/json',
       'content-type': 'application/json',
+      'x-burrow-tenant': gateway.keyId,
     },
   ])
   await gateway.usage(1)

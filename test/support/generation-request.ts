@@ -18,6 +18,8 @@ export const generationRequest = ({
   includeStop: false,
   ignoreEos: false,
   logprobs: null,
+  priority: 0,
+  cacheSalt: '',
   ...given,
   sampling: { ...greedy, ...sampling },
 })

@@ -13,6 +13,7 @@ export type EngineHealth = {
   readonly running: number
   readonly waiting: number
   readonly generatedTokens: number
+  readonly prefixCacheHits: number
 }
 
 export type UsageRow = {
@@ -87,6 +88,7 @@ export class RunningBurrow {
       running: Number(health.running),
       waiting: Number(health.waiting),
       generatedTokens: Number(health.generated_tokens),
+      prefixCacheHits: Number(health.prefix_cache_hits),
     }
   }
 

@@ -30,7 +30,15 @@ export class ScriptedEngine implements Engine {
   }
 
   stats() {
-    return { running: 0, waiting: 0, generatedTokens: 0, prefilledTokens: 0 }
+    return {
+      running: 0,
+      waiting: 0,
+      prefixCacheQueries: 0,
+      prefixCacheHits: 0,
+      preemptions: 0,
+      generatedTokens: 0,
+      prefilledTokens: 0,
+    }
   }
 
   async close(): Promise<void> {}

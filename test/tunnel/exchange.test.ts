@@ -158,11 +158,9 @@ describe('back-pressure', () => {
     })
     const slow = backend.open(testRequest())
     await slow.head
-    const start = performance.now()
     for (let i = 0; i < 100; i++) {
       expect(await new Response(backend.open(testRequest('x')).body).text()).toBe('quick')
     }
-    expect(performance.now() - start).toBeLessThan(2_000)
     // The window, and the chunk that waits for credit.
     expect(produced).toBe(limits.responseWindowBytes + chunk.byteLength)
 

@@ -20,9 +20,10 @@ const startEngine = (given: Partial<OnnxEngineOptions> = {}): Promise<OnnxEngine
   OnnxEngine.start({
     modelFolder: bundledModelFolder,
     graphFolder: folder,
+    numSlots: 8,
     maxNumSeqs: 4,
     maxNumRequests: 32,
-    maxPrefillTokens: 32,
+    maxNumBatchedTokens: 32,
     vocabSize: manifest.vocabSize,
     maxModelLen: manifest.maxPositions,
     endOfSequenceTokens: [1],
@@ -172,7 +173,7 @@ describe('an abort', () => {
   })
 
   test('while its prompt is computed: the rest of it is not', async () => {
-    const engine = await ownEngine({ maxPrefillTokens: 1 })
+    const engine = await ownEngine({ maxNumSeqs: 2, maxNumBatchedTokens: 3 })
     const decoding = engine.add(endless())
     const promptTokens = Array.from({ length: 1_900 }, () => 7)
     const long = engine.add(request({ promptTokens }))

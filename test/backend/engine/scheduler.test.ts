@@ -1,135 +1,138 @@
 import { describe, expect, test } from 'vitest'
-import { Scheduler } from '../../../backend/engine/scheduler.ts'
-import { Sequence } from '../../../backend/engine/sequence.ts'
-import { seededRandom } from '../../../backend/engine/random.ts'
-import { Detokenizer } from '../../../backend/tokenizer/detokenizer.ts'
-import { generationRequest } from '../../support/generation-request.ts'
+import { Scheduler, type SchedulerLimits } from '../../../backend/engine/scheduler.ts'
+import { tokensLeft, type ScheduledSequence } from '../../../backend/engine/scheduled-sequence.ts'
 
-const sequence = (id: string, promptTokens: number) =>
-  new Sequence(
-    generationRequest({
-      id,
-      promptTokens: Array.from({ length: promptTokens }, () => 1),
-      maxTokens: 5,
-      ignoreEos: true,
-    }),
-    new Detokenizer({ decode: (ids) => 'x'.repeat(ids.length) }),
-    new Set(),
+type TestSequence = ScheduledSequence & { readonly id: string; readonly tokens: number[] }
+
+const noRows = { copySlot: () => {}, swapSlots: () => {} }
+
+/** No two have a beginning in common. */
+const sequence = (id: string, promptTokens: number, priority = 0): TestSequence => ({
+  id,
+  tokens: Array.from({ length: promptTokens }, () => 1),
+  cachedTokens: 0,
+  priority,
+  cacheSalt: id,
+})
+
+const schedulerOf = (limits: Partial<SchedulerLimits> = {}) =>
+  new Scheduler<TestSequence>(
+    { numSlots: 4, maxNumSeqs: 4, maxNumBatchedTokens: 100, ...limits },
+    noRows,
   )
 
-const ids = (sequences: readonly Sequence[]) => sequences.map((s) => s.request.id)
-
-/** Runs the whole prefill of the next sequence. */
-const prefill = (scheduler: Scheduler) => {
-  for (;;) {
-    const chunk = scheduler.nextPrefill()
-    if (chunk === null) throw new Error('nothing to prefill')
-    chunk.sequence.cachedTokens += chunk.numTokens
-    if (chunk.sequence.prefillTokensLeft === 0) return scheduler.promote()
+/** Runs one step; every sequence that was computed to its end gets a token. */
+const step = (scheduler: Scheduler<TestSequence>): string[] => {
+  const ran: string[] = []
+  for (const decoding of scheduler.beginStep()) {
+    decoding.cachedTokens++
+    decoding.tokens.push(2)
+    ran.push(decoding.id)
   }
+  for (let run = scheduler.nextPrefill(); run !== null; run = scheduler.nextPrefill()) {
+    run.sequence.cachedTokens += run.numTokens
+    ran.push(`${run.sequence.id}+${run.numTokens}`)
+    if (tokensLeft(run.sequence) > 0) continue
+    scheduler.startDecoding(run.sequence)
+    run.sequence.tokens.push(2)
+  }
+  return ran
 }
 
-describe('Scheduler', () => {
-  test('cuts a long prompt into chunks and promotes it when the last is done', () => {
-    const scheduler = new Scheduler({ maxNumSeqs: 2, maxPrefillTokens: 4 })
-    const long = sequence('long', 10)
-    scheduler.add(long)
-    const sizes: number[] = []
-    for (let left = 10; left > 0; left = long.prefillTokensLeft) {
-      const chunk = scheduler.nextPrefill()
-      sizes.push(chunk?.numTokens ?? 0)
-      long.cachedTokens += chunk?.numTokens ?? 0
-    }
-    expect(sizes).toEqual([4, 4, 2])
-    expect(scheduler.promote()).toBeNull()
-    expect(ids(scheduler.decoding)).toEqual(['long'])
+describe('a step', () => {
+  test('shares its budget between decoding sequences and several prompts', () => {
+    const scheduler = schedulerOf({ maxNumBatchedTokens: 11 })
+    for (const id of ['a', 'b', 'c']) scheduler.add(sequence(id, 5))
+    expect([step(scheduler), step(scheduler)]).toEqual([
+      ['a+5', 'b+5', 'c+1'],
+      ['a', 'b', 'c+4'],
+    ])
+  })
+
+  test('computes a short prompt before a long one that came first, which goes on meanwhile', () => {
+    const scheduler = schedulerOf({ maxNumBatchedTokens: 8 })
+    scheduler.add(sequence('long', 40))
+    expect(step(scheduler)).toEqual(['long+8'])
+    scheduler.add(sequence('short', 6))
+    scheduler.add(sequence('other', 20))
+    expect([step(scheduler), step(scheduler)]).toEqual([
+      ['short+6', 'long+2'],
+      ['short', 'other+5', 'long+2'],
+    ])
+  })
+
+  test('lets a request that came with its twin find what the twin computed', () => {
+    const scheduler = schedulerOf({ maxNumBatchedTokens: 10 })
+    for (const id of ['a', 'b']) scheduler.add({ ...sequence(id, 10), cacheSalt: 'same' })
+    expect([step(scheduler), step(scheduler)]).toEqual([['a+10'], ['a', 'b+1']])
+    expect(scheduler.stats()).toMatchObject({ prefixCacheQueries: 20, prefixCacheHits: 9 })
   })
 
   test('admits in order of arrival and no more than maxNumSeqs', () => {
-    const scheduler = new Scheduler({ maxNumSeqs: 2, maxPrefillTokens: 8 })
-    for (const id of ['a', 'b', 'c']) scheduler.add(sequence(id, 3))
-    prefill(scheduler)
-    prefill(scheduler)
-    expect(scheduler.nextPrefill()).toBeNull()
-    expect({
-      decoding: ids(scheduler.decoding),
-      running: scheduler.numRunning,
-      waiting: scheduler.numWaiting,
-    }).toEqual({ decoding: ['a', 'b'], running: 2, waiting: 1 })
+    const scheduler = schedulerOf({ maxNumSeqs: 2 })
+    const sequences = ['a', 'b', 'c'].map((id) => sequence(id, 3))
+    for (const one of sequences) scheduler.add(one)
+    expect([step(scheduler), step(scheduler)]).toEqual([
+      ['a+3', 'b+3'],
+      ['a', 'b'],
+    ])
+    expect(scheduler.stats()).toMatchObject({ running: 2, waiting: 1 })
+    for (const one of sequences.slice(0, 1)) scheduler.remove(one, { keepRows: true })
+    expect(step(scheduler)).toEqual(['b', 'c+3'])
+  })
+})
+
+describe('priorities', () => {
+  test('decide who is admitted, and of equals who came first', () => {
+    const scheduler = schedulerOf({ maxNumSeqs: 2 })
+    scheduler.add(sequence('later', 1, 5))
+    scheduler.add(sequence('first', 3, 0))
+    scheduler.add(sequence('second', 3, 0))
+    expect(step(scheduler)).toEqual(['first+3', 'second+3'])
   })
 
-  test('fills a hole with the last decoding sequence and says which tokens move', () => {
-    const scheduler = new Scheduler({ maxNumSeqs: 3, maxPrefillTokens: 8 })
-    const [a, b, c] = [sequence('a', 3), sequence('b', 4), sequence('c', 5)]
-    for (const s of [a, b, c]) scheduler.add(s)
-    for (let i = 0; i < 3; i++) prefill(scheduler)
-    expect(scheduler.remove(a)).toEqual({ from: 2, to: 0, tokens: 5 })
-    expect(ids(scheduler.decoding)).toEqual(['c', 'b'])
-    expect(scheduler.remove(b)).toBeNull()
-    expect(ids(scheduler.decoding)).toEqual(['c'])
+  test('preempt the least important sequence, of these the youngest, which then resumes its rows', () => {
+    const scheduler = schedulerOf({ numSlots: 3, maxNumSeqs: 2 })
+    scheduler.add(sequence('old', 3, 7))
+    scheduler.add(sequence('young', 3, 7))
+    expect([step(scheduler), step(scheduler)]).toEqual([
+      ['old+3', 'young+3'],
+      ['old', 'young'],
+    ])
+    const urgent = sequence('urgent', 2, 1)
+    scheduler.add(urgent)
+    expect(step(scheduler)).toEqual(['old', 'young', 'urgent+2'])
+    expect(step(scheduler)).toEqual(['old', 'urgent'])
+    scheduler.remove(urgent, { keepRows: true })
+    // Its last token was not computed yet when it had to go.
+    expect(step(scheduler)).toEqual(['old', 'young+1'])
+    expect(scheduler.stats()).toMatchObject({
+      running: 2,
+      waiting: 0,
+      preemptions: 1,
+      prefixCacheHits: 0,
+    })
   })
 
-  test('moves a prompt in prefill down when slots below it became free meanwhile', () => {
-    const scheduler = new Scheduler({ maxNumSeqs: 3, maxPrefillTokens: 2 })
-    const [a, b] = [sequence('a', 2), sequence('b', 4)]
-    scheduler.add(a)
-    prefill(scheduler)
-    scheduler.add(b)
-    const first = scheduler.nextPrefill()
-    expect(first?.slot).toBe(1)
-    b.cachedTokens = 2
-    scheduler.remove(a)
-    expect(scheduler.nextPrefill()?.slot).toBe(1)
-    b.cachedTokens = 4
-    expect(scheduler.promote()).toEqual({ from: 1, to: 0, tokens: 4 })
+  test('of the same kind never preempt', () => {
+    const scheduler = schedulerOf({ maxNumSeqs: 1 })
+    scheduler.add(sequence('a', 3, 3))
+    step(scheduler)
+    scheduler.add(sequence('b', 3, 3))
+    expect(step(scheduler)).toEqual(['a'])
   })
 
-  test('random schedules: slots stay dense and unique, nothing is lost, all are served', () => {
-    const random = seededRandom(11)
-    for (let round = 0; round < 50; round++) {
-      const maxNumSeqs = 1 + Math.floor(random.next() * 5)
-      const scheduler = new Scheduler({ maxNumSeqs, maxPrefillTokens: 3 })
-      const stepsLeft = new Map<Sequence, number>()
-      /** What each slot holds, kept by the moves alone. */
-      const slots = new Map<number, Sequence>()
-      const apply = (move: ReturnType<Scheduler['remove']>) => {
-        const moved = move && slots.get(move.from)
-        if (move && moved) slots.set(move.to, moved)
-        if (move) expect(move.tokens).toBe(moved?.cachedTokens)
-      }
-      for (let i = 0; i < 20; i++) {
-        const added = sequence(`${i}`, 1 + Math.floor(random.next() * 9))
-        stepsLeft.set(added, Math.floor(random.next() * 6))
-        scheduler.add(added)
-      }
-      for (let step = 0; stepsLeft.size > 0; step++) {
-        expect(step).toBeLessThan(2_000)
-        scheduler.decoding.forEach((s, slot) => expect(slots.get(slot)).toBe(s))
-        expect(scheduler.numRunning).toBeLessThanOrEqual(maxNumSeqs)
-        for (const s of scheduler.decoding.slice()) {
-          const left = stepsLeft.get(s) ?? 0
-          s.cachedTokens++
-          stepsLeft.set(s, left - 1)
-          if (left > 0) continue
-          stepsLeft.delete(s)
-          apply(scheduler.remove(s))
-        }
-        const chunk = scheduler.nextPrefill()
-        if (!chunk) continue
-        expect(scheduler.decoding.length).toBeLessThanOrEqual(chunk.slot)
-        slots.set(chunk.slot, chunk.sequence)
-        if (random.next() < 0.05) {
-          stepsLeft.delete(chunk.sequence)
-          apply(scheduler.remove(chunk.sequence))
-          continue
-        }
-        chunk.sequence.cachedTokens += chunk.numTokens
-        if (chunk.sequence.prefillTokensLeft === 0) apply(scheduler.promote())
-      }
-      expect({ running: scheduler.numRunning, waiting: scheduler.numWaiting }).toEqual({
-        running: 0,
-        waiting: 0,
-      })
+  test('do not keep a request waiting for ever: every eighth place goes by age', () => {
+    const scheduler = schedulerOf({ maxNumSeqs: 1 })
+    scheduler.add(sequence('humble', 1, 9))
+    const served: string[] = []
+    for (let i = 0; i < 10; i++) {
+      // There is always a more important one.
+      for (const id of [`a${i}`, `b${i}`]) scheduler.add(sequence(id, 1))
+      served.push(...step(scheduler))
+      const [running] = scheduler.beginStep()
+      if (running) scheduler.remove(running, { keepRows: true })
     }
+    expect(served.indexOf('humble+1')).toBe(7)
   })
 })

@@ -27,6 +27,9 @@ const countingDecoder = () => {
       Array.from(tokens).forEach((token, i) => logits.set(row(token), i * vocabSize))
       return logits
     },
+    swapSlots: (a, b, length) => {
+      steps.push(`swap ${length} of ${a} and ${b}`)
+    },
     copySlot: (from, to, length) => {
       steps.push(`copy ${length} from ${from} to ${to}`)
     },
@@ -36,8 +39,9 @@ const countingDecoder = () => {
 
 const loopWith = (decoder: DecoderPort) =>
   new StepLoop(decoder, tokenizer, {
+    numSlots: 4,
     maxNumSeqs: 4,
-    maxPrefillTokens: 8,
+    maxNumBatchedTokens: 9,
     vocabSize,
     endOfSequenceTokens: new Set([1]),
   })
@@ -56,18 +60,18 @@ test('a sequence that decodes gets a token in every step while a long prompt is 
   expect(tokens).toEqual([
     ['short 1'],
     ['short 2'],
-    ['short 3'],
-    ['short 4', 'long 1'],
-    ['short 5', 'long 2'],
+    ['short 3', 'long 1'],
+    ['short 4', 'long 2'],
+    ['short 5', 'long 3'],
   ])
   expect(steps).toEqual([
     'prefill 1 at 0 in 0',
-    'decode 1 from 0',
     'prefill 8 at 0 in 1',
     'decode 1 from 0',
     'prefill 8 at 8 in 1',
     'decode 1 from 0',
     'prefill 4 at 16 in 1',
+    'decode 2 from 0',
     'decode 2 from 0',
   ])
 })
@@ -86,5 +90,13 @@ test('logits that are no numbers end their own sequence only', () => {
     { id: 'bad', end: 'error', completionTokens: 2 },
     { id: 'good', end: 'length', completionTokens: 4 },
   ])
-  expect(loop.stats()).toEqual({ running: 0, waiting: 0, generatedTokens: 6, prefilledTokens: 2 })
+  expect(loop.stats()).toEqual({
+    running: 0,
+    waiting: 0,
+    prefixCacheQueries: 2,
+    prefixCacheHits: 0,
+    preemptions: 0,
+    generatedTokens: 6,
+    prefilledTokens: 2,
+  })
 })

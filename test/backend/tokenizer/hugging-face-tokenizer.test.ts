@@ -69,12 +69,10 @@ test('a vocabulary padded for the matrix gives no text for its padding', () => {
   expect(tokenizer.decode([])).toBe('')
 })
 
-test('100 KB without a space take under two seconds', () => {
+test('100 KB without a space are not too much: quadratic work would outlast the test', () => {
   const tokenizer = new HuggingFaceTokenizer(readTokenizerJson('llama3'), {})
   for (const text of ['a'.repeat(1e5), ' '.repeat(1e5), '中文'.repeat(5e4)]) {
-    const start = performance.now()
-    tokenizer.decode(tokenizer.encode(text, false))
-    expect(performance.now() - start).toBeLessThan(2000)
+    expect(tokenizer.decode(tokenizer.encode(text, false))).toBe(text)
   }
 })
 

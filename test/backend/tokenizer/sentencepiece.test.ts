@@ -34,16 +34,17 @@ describe.each([
     expect(golden.randomIds.map((ids) => sentencePiece.decode(ids))).toEqual(golden.randomDecoded)
   })
 
-  test('a text of 100 KB takes well under a second, whatever it holds', () => {
+  test('a text of 100 KB is not too much, whatever it holds: quadratic work would outlast the test', () => {
     for (const text of [
       texts.join('\n').repeat(20),
       'a'.repeat(1e5),
       ' '.repeat(1e5),
       '中文'.repeat(5e4),
     ]) {
-      const start = performance.now()
-      sentencePiece.decode(sentencePiece.encode(text.slice(0, 1e5)))
-      expect(performance.now() - start).toBeLessThan(1500)
+      const part = text.slice(0, 1e5)
+      expect(sentencePiece.decode(sentencePiece.encode(part)).length).toBeGreaterThan(
+        part.length / 2,
+      )
     }
   })
 })

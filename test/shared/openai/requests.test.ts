@@ -66,6 +66,7 @@ describe('parseChatRequest', () => {
       includeStop: false,
       minTokens: 0,
       ignoreEos: false,
+      priority: 0,
       logprobs: undefined,
       stream: true,
       includeUsage: true,
