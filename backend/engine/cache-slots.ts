@@ -54,10 +54,6 @@ export class CacheSlots<S extends ScheduledSequence> {
       .flatMap((slot) => (slot.state === 'taken' ? [slot.sequence] : []))
   }
 
-  get numDecoding(): number {
-    return this.#numDecoding
-  }
-
   isDecoding(sequence: S): boolean {
     return this.slotOf(sequence) < this.#numDecoding
   }

@@ -123,7 +123,7 @@ describe('decoding sequences', () => {
     }
     expect(slots.decoding).toEqual([a, b])
     slots.release(a, { keep: true })
-    expect([slots.decoding, slots.numDecoding]).toEqual([[b], 1])
+    expect([slots.decoding, slots.slotOf(b)]).toEqual([[b], 0])
     expect(moves).toEqual([
       // 'old' makes way for 'aa' and then for 'bbb'.
       'copy 3 from 0 to 1',
