@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { weightFiles } from '../checkpoint/checkpoint.ts'
 import type { RopeOverride } from '../checkpoint/rope-scaling.ts'
 import { formatVersion } from './manifest.ts'
+import type { ParallelSizes } from './shard-plan.ts'
 
 /**
  * A hash of the converter's version, config.json's text, the options of the conversion and the names,
@@ -14,7 +15,7 @@ import { formatVersion } from './manifest.ts'
 export const fingerprint = async (
   modelFolder: string,
   configText: string,
-  options: { readonly ropeOverride?: RopeOverride | undefined },
+  options: ParallelSizes & { readonly ropeOverride?: RopeOverride | undefined },
 ): Promise<string> => {
   const files = []
   for (const name of await weightFiles(modelFolder)) {
