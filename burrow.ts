@@ -22,6 +22,8 @@ Flags, each with its environment variable:
   --home DIR                 the data directory (BURROW_HOME, .burrow)
   --model DIR                model folder in Hugging Face's layout (BURROW_MODEL, the bundled one)
   --served-model-name NAME   the name clients use (BURROW_SERVED_MODEL_NAME, the folder's name)
+  --tensor-parallel-size N   ranks that share each layer (BURROW_TENSOR_PARALLEL_SIZE, 1)
+  --pipeline-parallel-size N stages of layers (BURROW_PIPELINE_PARALLEL_SIZE, 1)
   --gateway URL              the gateway's tunnel (BURROW_GATEWAY)
   --token-file FILE          file with the backend token (else BURROW_TOKEN, or --token TOKEN)
   --json                     machine-readable output of keys and backends
@@ -29,7 +31,8 @@ Flags, each with its environment variable:
 `
 
 const flag = { type: 'string' } as const
-const modelFlags = { home: flag, model: flag, 'served-model-name': flag }
+const parallelFlags = { 'tensor-parallel-size': flag, 'pipeline-parallel-size': flag }
+const modelFlags = { home: flag, model: flag, 'served-model-name': flag, ...parallelFlags }
 const gatewayFlags = { host: flag, port: flag, home: flag }
 const backendFlags = { ...modelFlags, gateway: flag, token: flag, 'token-file': flag }
 const adminFlags = { home: flag, name: flag, json: { type: 'boolean' } } as const
@@ -87,6 +90,8 @@ const up = async (flags: Flags): Promise<void> => {
       home: model.home,
       model: model.modelFolder,
       'served-model-name': model.servedModelName,
+      'tensor-parallel-size': `${model.parallel.tensorParallelSize}`,
+      'pipeline-parallel-size': `${model.parallel.pipelineParallelSize}`,
     },
     env: { BURROW_TOKEN: token.reveal() },
     log,
@@ -182,6 +187,8 @@ const backendOptions = (flags: Flags) => ({
   ...flags,
   tokenFile: flags['token-file'],
   servedModelName: flags['served-model-name'],
+  tensorParallelSize: flags['tensor-parallel-size'],
+  pipelineParallelSize: flags['pipeline-parallel-size'],
 })
 
 /** Both resolve once and never reject. */

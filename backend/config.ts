@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ConfigError } from '../shared/config-error.ts'
+import type { ParallelSizes } from './graph/shard-plan.ts'
 
 export type ModelConfig = {
   /** The model folder, in Hugging Face's layout. */
@@ -11,6 +12,8 @@ export type ModelConfig = {
   readonly servedModelName: string
   /** Converted models are kept under it. */
   readonly home: string
+  /** Ranks that the model is split over; whether it can be is known when its config is read. */
+  readonly parallel: ParallelSizes
 }
 
 export type BackendConfig = ModelConfig & {
@@ -28,6 +31,8 @@ export type BackendOptions = {
   readonly model?: string | undefined
   readonly servedModelName?: string | undefined
   readonly home?: string | undefined
+  readonly tensorParallelSize?: string | undefined
+  readonly pipelineParallelSize?: string | undefined
 }
 
 export const bundledModelFolder = fileURLToPath(new URL('./bundled-model', import.meta.url))
@@ -76,7 +81,26 @@ const readModelConfig = (
     )
   }
   const home = resolve(options.home || env.BURROW_HOME || '.burrow')
-  return { modelFolder, servedModelName, home }
+  return { modelFolder, servedModelName, home, parallel: readParallelSizes(options, env, problems) }
+}
+
+const readParallelSizes = (
+  options: BackendOptions,
+  env: Environment,
+  problems: string[],
+): ParallelSizes => {
+  const read = (flag: string, given: string): number => {
+    const size = given === '' ? 1 : Number(given)
+    if (Number.isSafeInteger(size) && size >= 1) return size
+    problems.push(`--${flag} must be a whole number from 1, not ${given}`)
+    return 1
+  }
+  const tensor = options.tensorParallelSize || env.BURROW_TENSOR_PARALLEL_SIZE || ''
+  const pipeline = options.pipelineParallelSize || env.BURROW_PIPELINE_PARALLEL_SIZE || ''
+  return {
+    tensorParallelSize: read('tensor-parallel-size', tensor),
+    pipelineParallelSize: read('pipeline-parallel-size', pipeline),
+  }
 }
 
 const readToken = (options: BackendOptions, env: Environment, problems: string[]): string => {

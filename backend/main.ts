@@ -8,6 +8,7 @@ import type { BackendConfig } from './config.ts'
 import { OnnxEngine } from './engine/engine.ts'
 import { readGenerationConfig } from './generation-config.ts'
 import { convertModel } from './graph/convert.ts'
+import type { ParallelSizes } from './graph/shard-plan.ts'
 import type { LoadedModel } from './served-model.ts'
 import { ChatTemplate } from './tokenizer/chat-template.ts'
 import { Tokenizer } from './tokenizer/tokenizer.ts'
@@ -36,7 +37,7 @@ const maxPrefillTokens = 256
  */
 const intraOpNumThreads = Math.min(8, availableParallelism())
 
-/** @throws ModelFolderError, or Error for a gateway address that is none */
+/** @throws ModelFolderError, ShardingError, or Error for a gateway address that is none */
 export const startBackend = async (config: BackendConfig, log: Log): Promise<Backend> => {
   parseTunnelUrl(config.gatewayUrl)
   const { engine, model } = await loadModel(config, log)
@@ -59,17 +60,23 @@ export const startBackend = async (config: BackendConfig, log: Log): Promise<Bac
   }
 }
 
-/** One folder for each model folder, whatever names they share. */
-const conversionName = (modelFolder: string): string =>
-  `${basename(modelFolder)}-${createHash('sha256').update(modelFolder).digest('hex').slice(0, 12)}`
+/** One folder for each model folder and split, whatever names they share. */
+const conversionName = (modelFolder: string, parallel: ParallelSizes): string => {
+  const hash = createHash('sha256').update(modelFolder).digest('hex').slice(0, 12)
+  const { tensorParallelSize, pipelineParallelSize } = parallel
+  const isWhole = tensorParallelSize * pipelineParallelSize === 1
+  const split = isWhole ? '' : `-tp${tensorParallelSize}-pp${pipelineParallelSize}`
+  return `${basename(modelFolder)}-${hash}${split}`
+}
 
-const loadModel = async ({ modelFolder, servedModelName, home }: BackendConfig, log: Log) => {
+const loadModel = async (config: BackendConfig, log: Log) => {
+  const { modelFolder, servedModelName, home, parallel } = config
   log.info('reading the model', { model: servedModelName })
   const tokenizer = Tokenizer.load(modelFolder)
   const chatTemplate = ChatTemplate.load(modelFolder)
   const { endOfSequenceTokens, samplingDefaults } = readGenerationConfig(modelFolder)
-  const graphFolder = join(home, 'models', conversionName(modelFolder))
-  const manifest = await convertModel(modelFolder, graphFolder, { log })
+  const graphFolder = join(home, 'models', conversionName(modelFolder, parallel))
+  const manifest = await convertModel(modelFolder, graphFolder, { log, parallel })
   log.info('loading the model into the engine', { model: servedModelName })
   const { vocabSize, maxPositions } = manifest
   const engine = await OnnxEngine.start({

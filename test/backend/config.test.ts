@@ -28,6 +28,7 @@ test('without a word the bundled model is served under its own name', () => {
     modelFolder: bundledModelFolder,
     servedModelName: 'burrow-tiny',
     home: resolve('.burrow'),
+    parallel: { tensorParallelSize: 1, pipelineParallelSize: 1 },
   })
 })
 
@@ -39,14 +40,18 @@ test('a flag beats its variable, and an empty one is none', () => {
     BURROW_MODEL: '/nowhere',
     BURROW_SERVED_MODEL_NAME: 'env-name',
     BURROW_HOME: '/data',
+    BURROW_TENSOR_PARALLEL_SIZE: '8',
+    BURROW_PIPELINE_PARALLEL_SIZE: '2',
   }
   const flags = { gateway: 'wss://g/tunnel', token: 'brt_flag', model, servedModelName: '' }
-  expect(parseBackendConfig(flags, env)).toEqual({
+  const parallel = { pipelineParallelSize: '3' }
+  expect(parseBackendConfig({ ...flags, ...parallel }, env)).toEqual({
     gatewayUrl: 'wss://g/tunnel',
     token: 'brt_flag',
     modelFolder: model,
     servedModelName: 'env-name',
     home: '/data',
+    parallel: { tensorParallelSize: 8, pipelineParallelSize: 3 },
   })
 })
 
@@ -82,4 +87,12 @@ test('a token file that cannot be read is one problem, an empty one is a missing
   const empty = join(tempFolder(), 'token')
   writeFileSync(empty, '\n')
   expect(parse(empty)).toEqual([expect.stringMatching(/^the backend token is missing/)])
+})
+
+test.each(['0', '-1', '1.5', 'two', '1e999'])('%s is no parallel size', (size) => {
+  const sizes = { tensorParallelSize: size, pipelineParallelSize: size }
+  expect(problems(() => parseModelConfig(sizes, {}))).toEqual([
+    `--tensor-parallel-size must be a whole number from 1, not ${size}`,
+    `--pipeline-parallel-size must be a whole number from 1, not ${size}`,
+  ])
 })
