@@ -36,8 +36,8 @@ export class ShardedDecoder {
   /**
    * Starts the ranks and waits until each has loaded its part.
    * @param folder what `convertModel` wrote
-   * @throws ModelFolderError, RangeError for options that the model cannot meet, Error with the reason of
-   * a rank that failed
+   * @throws ModelFolderError, RangeError for options that the model cannot meet, AbortedError with the
+   * reason of a rank that failed
    */
   constructor(folder: string, { slots, capacity, intraOpNumThreads }: DecoderOptions) {
     const manifest = readManifest(folder)
@@ -102,7 +102,7 @@ export class ShardedDecoder {
     if (this.#isClosed) return
     this.#isClosed = true
     // After a failure the ranks end by themselves.
-    if (this.#signals.failure === null) this.#command({ kind: 'close' })
+    if (!this.#signals.hasFailed) this.#command({ kind: 'close' })
   }
 
   #checkOpen(): void {
@@ -115,8 +115,7 @@ export class ShardedDecoder {
   }
 
   #command(command: Command): void {
-    const { failure } = this.#signals
-    if (failure !== null) throw new Error(`the model has lost ${failure}`)
+    this.#signals.check()
     writeCommand(this.#memory, command)
     this.#signals.give(this.manifest.pipelineParallelSize)
     this.#wait()

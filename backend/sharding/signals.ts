@@ -26,7 +26,7 @@ export const signalMemory = (numStages: number): SignalMemory => ({
   failure: new SharedArrayBuffer(maxFailureBytes),
 })
 
-/** Another thread has failed; its reason is the message. */
+/** A thread has failed, and with it the model. */
 export class AbortedError extends Error {
   override readonly name = 'AbortedError'
 }
@@ -56,12 +56,17 @@ export class Signals {
     return Atomics.load(this.#counters, generalWord('command'))
   }
 
-  /** The reason of the first thread that failed, or null. */
-  get failure(): string | null {
-    if (Atomics.load(this.#counters, generalWord('aborted')) === 0) return null
+  get hasFailed(): boolean {
+    return Atomics.load(this.#counters, generalWord('aborted')) !== 0
+  }
+
+  /** @throws AbortedError once a thread has failed, with the first one's reason */
+  check(): void {
+    if (!this.hasFailed) return
     const length = Atomics.load(this.#counters, generalWord('failureLength'))
     // Text is decoded from memory that nobody shares.
-    return new TextDecoder().decode(this.#failure.slice(0, length))
+    const reason = new TextDecoder().decode(this.#failure.slice(0, length))
+    throw new AbortedError(`a part of the model has failed: ${reason}`)
   }
 
   /** Makes every thread that waits fail with this reason. The first reason stays. */
@@ -135,8 +140,7 @@ export class Signals {
     for (;;) {
       const value = Atomics.load(this.#counters, word)
       if (isOver(value)) return
-      const { failure } = this
-      if (failure !== null) throw new AbortedError(failure)
+      this.check()
       Atomics.wait(this.#counters, word, value, lookAgainMs)
     }
   }
