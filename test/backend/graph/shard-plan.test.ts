@@ -63,7 +63,7 @@ test('key and value heads are repeated where there are more ranks than heads', (
     0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7,
   ])
   expect(plan(4, 1, { numKvHeads: 1 }).map(({ kvHeads }) => kvHeads)).toEqual(
-    Array(4).fill({ begin: 0, end: 1 }),
+    Array.from({ length: 4 }, () => ({ begin: 0, end: 1 })),
   )
 })
 

@@ -102,7 +102,7 @@ const nearTie = 2e-4
 
 /** The two largest logits' difference. */
 const lead = (logits: Float32Array): number => {
-  const [first = 0, second = 0] = Float32Array.from(logits).sort().reverse()
+  const [second = 0, first = 0] = logits.toSorted().subarray(-2)
   return first - second
 }
 

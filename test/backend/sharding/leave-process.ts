@@ -5,8 +5,10 @@ import { openDecoder } from '../../../backend/sharding/sharded-decoder.ts'
 const [, , folder = '', how = ''] = process.argv
 
 if (how === 'while they compute') {
-  new Worker(new URL('./decoder-thread.ts', import.meta.url), { workerData: { folder } })
-  setTimeout(() => process.exit(7), 1000)
+  const worker = new Worker(new URL('./decoder-thread.ts', import.meta.url), {
+    workerData: { folder },
+  })
+  worker.once('online', () => setTimeout(() => process.exit(7), 800))
 } else {
   const decoder = openDecoder(folder, { slots: 4, capacity: 32, intraOpNumThreads: 1 })
   decoder.prefill(0, 0, [1, 2, 3])
