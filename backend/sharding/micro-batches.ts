@@ -17,8 +17,12 @@ export type MicroBatch = {
   readonly firstLogits: number | null
 }
 
-/** Below this a piece of a prompt costs about as much as one that is longer. */
-const minPieceTokens = 16
+/**
+ * Smaller ones cost nearly as much as these, since they read the same weights: measured with one thread
+ * in float32, 8 rows take 0.65 of the time of 16, and 32 tokens of a prompt 0.55 of that of 64.
+ */
+const minRows = 8
+const minPieceTokens = 32
 
 /** Pieces for each stage: with more of them, less of the time goes to filling and emptying the pipeline. */
 const piecesPerStage = 4
@@ -44,14 +48,15 @@ export const prefillMicroBatches = (
   })
 }
 
-/** The rows of a decode step, as many micro-batches as there are stages. */
+/** The rows of a decode step, in as many micro-batches as there are stages if there are enough rows. */
 export const decodeMicroBatches = (
   firstSlot: number,
   numRows: number,
   numStages: number,
 ): MicroBatch[] => {
   let first = 0
-  return parts(numRows, Math.min(numRows, numStages)).map((length) => {
+  const count = Math.max(1, Math.min(numStages, Math.floor(numRows / minRows)))
+  return parts(numRows, count).map((length) => {
     const sizes = { numRows: length, numTokens: 1 }
     const places = { firstToken: first, firstLength: first, firstLogits: first }
     first += length

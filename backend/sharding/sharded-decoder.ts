@@ -11,8 +11,12 @@ import type { RankThreadData } from './rank.ts'
 import { Signals } from './signals.ts'
 import { createStepMemory, writeCommand, type Command, type StepMemory } from './step-memory.ts'
 
-/** Looks at a counter, about 50 µs of them, before a rank sleeps; others may use the core after that. */
-const spinsOfFreeCores = 20_000
+/**
+ * Looks at a counter before a thread sleeps: longer than ranks of one group usually wait for each other.
+ * More of them gain little, and where other programs use the cores too, they cost the rank that is
+ * waited for its time: with 20,000 a step of two ranks on two busy cores took twice as long.
+ */
+const spinsOfFreeCores = 2000
 
 /** Segments of one rank run one after the other: a pool of threads for each would be in their way. */
 const threadsOfRank = ({ tensorParallelSize, pipelineParallelSize }: Manifest, all: number) =>

@@ -22,9 +22,9 @@ const tolerance = 1e-4
  */
 const largest = 8
 
-/** Prompts and steps of decode: all steps for two ranks, fewer where many threads share the cores. */
+/** Prompts, enough for micro-batches, and steps of decode: all steps for two ranks, fewer where many threads share the cores. */
 const extentOf = ({ tensorParallelSize: T, pipelineParallelSize: P }: ParallelSizes) =>
-  T * P === 2 ? { numPrompts: 8, numSteps: 200 } : { numPrompts: 6, numSteps: 40 }
+  T * P === 2 ? { numPrompts: 17, numSteps: 200 } : { numPrompts: 16, numSteps: 16 }
 
 const folder = makeTempFolder()
 const prompts = agreementPrompts()
@@ -34,8 +34,8 @@ const expected = new Map<number, Recording>()
 beforeAll(async () => {
   await convertModel(bundledModelFolder, join(folder, 'whole'))
   const decoder = openDecoder(join(folder, 'whole'), agreementOptions)
-  expected.set(8, record(decoder, prompts.slice(0, 8), 200))
-  expected.set(6, record(decoder, prompts.slice(0, 6), 40))
+  expected.set(17, record(decoder, prompts.slice(0, 17), 200))
+  expected.set(16, record(decoder, prompts.slice(0, 16), 16))
   decoder.close()
 })
 afterAll(() => removeFolder(folder))
