@@ -27,6 +27,8 @@ Flags, each with its environment variable:
   --max-num-seqs N           sequences computed together (BURROW_MAX_NUM_SEQS, 16 as far as they fit)
   --max-num-batched-tokens N tokens computed in a step (BURROW_MAX_NUM_BATCHED_TOKENS, 256)
   --kv-cache-memory SIZE     512M, 4G, … (BURROW_KV_CACHE_MEMORY, a quarter of the machine's memory)
+  --tensor-parallel-size N   ranks that share each layer (BURROW_TENSOR_PARALLEL_SIZE, 1)
+  --pipeline-parallel-size N stages of layers (BURROW_PIPELINE_PARALLEL_SIZE, 1)
   --gateway URL              the gateway's tunnel (BURROW_GATEWAY)
   --token-file FILE          file with the backend token (else BURROW_TOKEN, or --token TOKEN)
   --json                     machine-readable output of keys and backends
@@ -39,6 +41,8 @@ const engineFlags = {
   'max-num-seqs': flag,
   'max-num-batched-tokens': flag,
   'kv-cache-memory': flag,
+  'tensor-parallel-size': flag,
+  'pipeline-parallel-size': flag,
 }
 const modelFlags = { home: flag, model: flag, 'served-model-name': flag, ...engineFlags }
 const gatewayFlags = { host: flag, port: flag, home: flag }
@@ -99,6 +103,8 @@ const up = async (flags: Flags): Promise<void> => {
       model: model.modelFolder,
       'served-model-name': model.servedModelName,
       ...given(model.engine),
+      'tensor-parallel-size': `${model.parallel.tensorParallelSize}`,
+      'pipeline-parallel-size': `${model.parallel.pipelineParallelSize}`,
     },
     env: { BURROW_TOKEN: token.reveal() },
     log,
@@ -213,6 +219,8 @@ const backendOptions = (flags: Flags) => ({
   maxNumSeqs: flags['max-num-seqs'],
   maxNumBatchedTokens: flags['max-num-batched-tokens'],
   kvCacheMemory: flags['kv-cache-memory'],
+  tensorParallelSize: flags['tensor-parallel-size'],
+  pipelineParallelSize: flags['pipeline-parallel-size'],
 })
 
 /** Both resolve once and never reject. */

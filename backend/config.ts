@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { ConfigError } from '../shared/config-error.ts'
 import { parseByteSize } from './byte-size.ts'
 import type { CacheWishes } from './engine/cache-plan.ts'
+import type { ParallelSizes } from './graph/shard-plan.ts'
 
 export type ModelConfig = {
   /** The model folder, in Hugging Face's layout, or a .gguf file. */
@@ -14,6 +15,8 @@ export type ModelConfig = {
   /** Converted models are kept under it. */
   readonly home: string
   readonly engine: EngineConfig
+  /** Ranks that the model is split over; whether it can be is known when its config is read. */
+  readonly parallel: ParallelSizes
 }
 
 export type EngineConfig = CacheWishes & {
@@ -40,6 +43,8 @@ export type BackendOptions = {
   readonly maxNumSeqs?: string | undefined
   readonly maxNumBatchedTokens?: string | undefined
   readonly kvCacheMemory?: string | undefined
+  readonly tensorParallelSize?: string | undefined
+  readonly pipelineParallelSize?: string | undefined
 }
 
 export const bundledModelFolder = fileURLToPath(new URL('./bundled-model', import.meta.url))
@@ -90,7 +95,13 @@ const readModelConfig = (
     )
   }
   const home = resolve(options.home || env.BURROW_HOME || '.burrow')
-  return { modelFolder, servedModelName, home, engine: readEngineConfig(options, env, problems) }
+  return {
+    modelFolder,
+    servedModelName,
+    home,
+    engine: readEngineConfig(options, env, problems),
+    parallel: readParallelSizes(options, env, problems),
+  }
 }
 
 const readEngineConfig = (
@@ -118,6 +129,25 @@ const readEngineConfig = (
       options.maxNumBatchedTokens || env.BURROW_MAX_NUM_BATCHED_TOKENS,
     ),
     kvCacheMemory,
+  }
+}
+
+const readParallelSizes = (
+  options: BackendOptions,
+  env: Environment,
+  problems: string[],
+): ParallelSizes => {
+  const read = (flag: string, given: string): number => {
+    const size = given === '' ? 1 : Number(given)
+    if (Number.isSafeInteger(size) && size >= 1) return size
+    problems.push(`--${flag} must be a whole number from 1, not ${given}`)
+    return 1
+  }
+  const tensor = options.tensorParallelSize || env.BURROW_TENSOR_PARALLEL_SIZE || ''
+  const pipeline = options.pipelineParallelSize || env.BURROW_PIPELINE_PARALLEL_SIZE || ''
+  return {
+    tensorParallelSize: read('tensor-parallel-size', tensor),
+    pipelineParallelSize: read('pipeline-parallel-size', pipeline),
   }
 }
 

@@ -11,6 +11,7 @@ import { OnnxEngine } from './engine/engine.ts'
 import { readGenerationConfig } from './generation-config.ts'
 import { convertModel } from './graph/convert.ts'
 import { bytesPerToken } from './graph/kv-cache.ts'
+import type { ParallelSizes } from './graph/shard-plan.ts'
 import type { LoadedModel } from './served-model.ts'
 import { loadTextFormat } from './tokenizer/load-tokenizer.ts'
 import { dial, parseTunnelUrl } from './tunnel/dial.ts'
@@ -44,7 +45,7 @@ const memoryBytes = (): number => {
   return constrained > 0 ? Math.min(constrained, totalmem()) : totalmem()
 }
 
-/** @throws ModelFolderError, ConfigError for a cache that does not fit, or Error for a gateway address that is none */
+/** @throws ModelFolderError, ShardingError, ConfigError for a cache that does not fit, or Error for a gateway address that is none */
 export const startBackend = async (config: BackendConfig, log: Log): Promise<Backend> => {
   parseTunnelUrl(config.gatewayUrl)
   const { engine, model } = await loadModel(config, log)
@@ -67,17 +68,22 @@ export const startBackend = async (config: BackendConfig, log: Log): Promise<Bac
   }
 }
 
-/** One folder for each model folder, whatever names they share. */
-const conversionName = (modelFolder: string): string =>
-  `${basename(modelFolder)}-${createHash('sha256').update(modelFolder).digest('hex').slice(0, 12)}`
+/** One folder for each model folder and split, whatever names they share. */
+const conversionName = (modelFolder: string, parallel: ParallelSizes): string => {
+  const hash = createHash('sha256').update(modelFolder).digest('hex').slice(0, 12)
+  const { tensorParallelSize, pipelineParallelSize } = parallel
+  const isWhole = tensorParallelSize * pipelineParallelSize === 1
+  const split = isWhole ? '' : `-tp${tensorParallelSize}-pp${pipelineParallelSize}`
+  return `${basename(modelFolder)}-${hash}${split}`
+}
 
 const loadModel = async (config: BackendConfig, log: Log) => {
-  const { modelFolder, servedModelName, home } = config
+  const { modelFolder, servedModelName, home, parallel } = config
   log.info('reading the model', { model: servedModelName })
   const { tokenizer, chatTemplate } = await loadTextFormat(modelFolder)
   const { endOfSequenceTokens, samplingDefaults } = await readGenerationConfig(modelFolder)
-  const graphFolder = join(home, 'models', conversionName(modelFolder))
-  const manifest = await convertModel(modelFolder, graphFolder, { log })
+  const graphFolder = join(home, 'models', conversionName(modelFolder, parallel))
+  const manifest = await convertModel(modelFolder, graphFolder, { log, parallel })
   const { vocabSize, maxPositions } = manifest
   const memory = config.engine.kvCacheMemory ?? Math.floor(memoryBytes() * kvCacheShare)
   const plan = planCache(

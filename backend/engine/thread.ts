@@ -1,7 +1,7 @@
 /** The engine's own thread: owns the decoder, runs the step loop while there is work. */
 import { setImmediate } from 'node:timers/promises'
 import { parentPort, workerData } from 'node:worker_threads'
-import { Decoder } from '../graph/decoder.ts'
+import { openDecoder } from '../sharding/sharded-decoder.ts'
 import { loadTextFormat } from '../tokenizer/load-tokenizer.ts'
 import type { EngineThreadData, FromEngine, ToEngine } from './messages.ts'
 import { StepLoop } from './step-loop.ts'
@@ -10,7 +10,7 @@ if (parentPort === null) throw new Error('the engine thread is started by engine
 const port = parentPort
 const data: EngineThreadData = workerData
 
-const decoder = new Decoder(data.graphFolder, {
+const decoder = openDecoder(data.graphFolder, {
   slots: data.numSlots,
   capacity: data.maxModelLen,
   intraOpNumThreads: data.intraOpNumThreads,

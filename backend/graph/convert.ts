@@ -9,17 +9,24 @@ import type { RopeOverride } from '../checkpoint/rope-scaling.ts'
 import { encodeModel } from '../onnx/model.ts'
 import { decoderGraph } from './decoder-graph.ts'
 import { fingerprint } from './fingerprint.ts'
-import { formatVersion, graphFiles, readManifest, type Manifest } from './manifest.ts'
+import { formatVersion, graphFiles, rankFiles, readManifest, type Manifest } from './manifest.ts'
 import { publishFolder, removeLeftovers } from './publish-folder.ts'
+import { segmentsOf } from './segments.ts'
+import { planShards, type ParallelSizes, type RankPlan } from './shard-plan.ts'
 import { externalInitializers, placeWeights, writeWeights } from './weights-file.ts'
-import { decoderWeights } from './weights.ts'
+import { rankWeights } from './weights.ts'
 
 /** The conversion in `folder`, if it is whole and of this fingerprint. */
 const findConversion = async (folder: string, wanted: string): Promise<Manifest | null> => {
   try {
     const manifest = readManifest(folder)
-    const { size } = await stat(join(folder, graphFiles.weights))
-    return manifest.fingerprint === wanted && size === manifest.weightsBytes ? manifest : null
+    if (manifest.fingerprint !== wanted) return null
+    const plans = planShards(manifest, manifest)
+    const sizes = await Promise.all(
+      plans.map(async (plan) => (await stat(join(folder, rankFiles(plans, plan).weights))).size),
+    )
+    const numBytes = sizes.reduce((sum, size) => sum + size, 0)
+    return numBytes === manifest.weightsBytes ? manifest : null
   } catch {
     // Missing, half or of another version: converting anew is the answer to each.
     return null
@@ -30,18 +37,33 @@ const writeConversion = async (
   modelFolder: string,
   folder: string,
   config: ModelConfig,
-  source: string,
+  plans: readonly RankPlan[],
+  source: Pick<Manifest, 'fingerprint' | keyof ParallelSizes>,
 ): Promise<Manifest> => {
-  const weights = placeWeights(decoderWeights(config))
+  const ranks = plans.map((plan) => ({
+    plan,
+    files: rankFiles(plans, plan),
+    weights: placeWeights(rankWeights(config, plan)),
+  }))
   const checkpoint = await Checkpoint.open(modelFolder)
   try {
-    const weightsPath = join(folder, graphFiles.weights)
-    const weightsBytes = await writeWeights(weightsPath, weights, config, checkpoint)
-    const graph = decoderGraph(config, externalInitializers(weights, graphFiles.weights))
-    const { numLayers, numKvHeads, headDim, vocabSize, maxPositions } = config
-    const sizes = { numLayers, numKvHeads, headDim, vocabSize, maxPositions }
-    const manifest: Manifest = { formatVersion, fingerprint: source, ...sizes, weightsBytes }
-    await writeFile(join(folder, graphFiles.model), encodeModel(graph))
+    const weightsBytes = await writeWeights(
+      ranks.map(({ files, weights }) => ({ path: join(folder, files.weights), weights })),
+      config,
+      checkpoint,
+    )
+    for (const { plan, files, weights } of ranks) {
+      const initializers = externalInitializers(weights, files.weights)
+      for (const [index, segment] of segmentsOf(plan).entries()) {
+        const model = encodeModel(decoderGraph(config, plan, segment, initializers))
+        await writeFile(join(folder, files.models[index] ?? ''), model)
+      }
+    }
+    const { hiddenSize, intermediateSize, numLayers, numHeads, numKvHeads, headDim } = config
+    const { vocabSize, maxPositions } = config
+    const sizes = { hiddenSize, intermediateSize, numLayers, numHeads, numKvHeads, headDim }
+    const limits = { vocabSize, maxPositions, weightsBytes }
+    const manifest: Manifest = { formatVersion, ...source, ...sizes, ...limits }
     await writeFile(join(folder, graphFiles.manifest), `${JSON.stringify(manifest, null, 2)}\n`)
     return manifest
   } finally {
@@ -53,26 +75,33 @@ export type ConvertOptions = {
   readonly log?: Log | undefined
   /** In place of the config's rotary scaling. */
   readonly ropeOverride?: RopeOverride | undefined
+  /** Default: one rank that has the whole model. */
+  readonly parallel?: ParallelSizes | undefined
 }
 
+const alone: ParallelSizes = { tensorParallelSize: 1, pipelineParallelSize: 1 }
+
 /**
- * Writes model.onnx, weights.bin and manifest.json of a checkpoint (config.json with safetensors or
- * PyTorch files, or GGUF) to `outFolder`, or leaves them when they are up to date. The folder
- * appears whole or not at all;
+ * Writes graphs, weights and manifest.json of a checkpoint (config.json with safetensors or PyTorch
+ * files, or GGUF) to `outFolder`, for one rank or for several, or leaves them when they are up to
+ * date. The folder appears whole or not at all;
  * processes that convert at once end with one whole conversion. Weights become float32: `outFolder`
  * takes twice a 16-bit checkpoint's size.
  * @param modelFolder or a .gguf file
  * @param outFolder made with its parents; it may hold an older conversion, and nothing else
- * @throws ModelFolderError that names the file at fault
+ * @throws ModelFolderError that names the file at fault, ShardingError
  */
 export const convertModel = async (
   modelFolder: string,
   outFolder: string,
-  { log, ropeOverride }: ConvertOptions = {},
+  { log, ropeOverride, parallel = alone }: ConvertOptions = {},
 ): Promise<Manifest> => {
   const { path: configPath, text: configText } = await readConfigText(modelFolder)
   const config = parseConfig(configPath, configText, ropeOverride)
-  const source = await fingerprint(modelFolder, configText, { ropeOverride })
+  const plans = planShards(config, parallel)
+  const { tensorParallelSize, pipelineParallelSize } = parallel
+  const options = { tensorParallelSize, pipelineParallelSize, ropeOverride }
+  const source = await fingerprint(modelFolder, configText, options)
   const existing = await findConversion(outFolder, source)
   if (existing !== null) return existing
 
@@ -82,7 +111,11 @@ export const convertModel = async (
   const temporary = await mkdtemp(join(parent, `${basename(outFolder)}.tmp-`))
   try {
     log?.info('converting model', { model: basename(modelFolder) })
-    const manifest = await writeConversion(modelFolder, temporary, config, source)
+    const manifest = await writeConversion(modelFolder, temporary, config, plans, {
+      fingerprint: source,
+      tensorParallelSize,
+      pipelineParallelSize,
+    })
     await publishFolder(temporary, outFolder, async () => {
       return (await findConversion(outFolder, source)) !== null
     })

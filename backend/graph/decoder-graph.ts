@@ -1,28 +1,92 @@
 /**
- * A decoder of the Llama family as one ONNX graph. Inputs and outputs (B rows of S new tokens each, R rows of
- * logits, C positions in the cache):
+ * A decoder of the Llama family, or a rank's segment of one, as an ONNX graph. Inputs and outputs (B rows
+ * of S new tokens each, R rows of logits, C positions in the cache, T ranks that share a layer):
  *
  *   input_ids               int64 [B, S]
+ *   parts                   float32 [T, B, S, hidden], or [B, S, hidden] where T is 1: what adds up to
+ *                           the hidden state, in segments that do not begin with the embedding
  *   seqlens_k               int32 [B]      each row's length with its new tokens, less one
  *   total_sequence_length   int32 [1]      the longest row's length with its new tokens
  *   logits_rows             int64 [R]      of the B·S positions, those whose logits are wanted
  *   past.N.key, .value      float32 [B, kvHeads, C, headDim] of layer N
- *   logits                  float32 [R, vocabSize]
+ *   logits                  float32 [R, vocabRows]
+ *   part                    float32 [B, S, hidden], in segments that do not end with the head
  *   present.N.key, .value   as past.N; bound to the same memory, the new tokens are written in place
  *
- * com.microsoft.GroupQueryAttention sets the rules: S = total_sequence_length means that the past is
- * empty, and with a past, S above 1 allows one row only.
+ * A segment has the inputs and outputs of what is in it. com.microsoft.GroupQueryAttention sets the
+ * rules: S = total_sequence_length means that the past is empty, and with a past, S above 1 allows one
+ * row only.
  */
 import type { ModelConfig } from '../checkpoint/config.ts'
 import type { Graph, Initializer, Node, ValueInfo } from '../onnx/model.ts'
 import { attentionNodes, attentionShapes, cacheNames } from './attention.ts'
 import { feedForwardNodes } from './feed-forward.ts'
 import { addAndNorm, linear, linearWeights, norm } from './operators.ts'
+import type { Block, Segment } from './segments.ts'
+import { shareOf, type RankPlan } from './shard-plan.ts'
 
-/** From the last layer's two addends: the wanted rows only, normed, to logits. */
-const headNodes = (config: ModelConfig, residual: string, last: string): Node[] => [
-  { operator: 'Add', inputs: [residual, last], outputs: ['decoded'] },
-  { operator: 'Reshape', inputs: ['decoded', 'rows_shape'], outputs: ['decoded_rows'] },
+/** A sum that is not computed yet: the residual stream, and what the last block adds to it. */
+type Stream = { readonly residual: string; readonly addend: string | null }
+
+/** What rank and segment begin with, as nodes, and the stream's name. */
+const beginning = ({ embeds }: Segment, plan: RankPlan): { nodes: Node[]; residual: string } => {
+  if (embeds) {
+    const gather: Node = {
+      operator: 'Gather',
+      inputs: ['embedding', 'input_ids'],
+      outputs: ['embedded'],
+    }
+    return { nodes: [gather], residual: 'embedded' }
+  }
+  if (plan.tensorParallelSize === 1) return { nodes: [], residual: 'parts' }
+  const sum: Node = {
+    operator: 'ReduceSum',
+    inputs: ['parts', 'parts_axis'],
+    outputs: ['hidden'],
+    attributes: { keepdims: { int: 0 } },
+  }
+  return { nodes: [sum], residual: 'hidden' }
+}
+
+/** One half of a layer: norms the stream, and leaves its own output as the stream's addend. */
+const blockNodes = (
+  config: ModelConfig,
+  { layer, kind }: Block,
+  stream: Stream,
+  plan: RankPlan,
+): { nodes: Node[]; stream: Stream } => {
+  const at = (name: string): string => `layers.${layer}.${name}`
+  const isAttention = kind === 'attention'
+  const scale = at(isAttention ? 'attention_norm' : 'mlp_norm')
+  const sum = at(isAttention ? 'input' : 'attended')
+  const { residual, addend } = stream
+  const epsilon = config.rmsNormEpsilon
+  const normed =
+    addend === null
+      ? norm(residual, scale, `${scale}.y`, epsilon)
+      : addAndNorm([residual, addend], scale, { sum, y: `${scale}.y` }, epsilon)
+  const block = isAttention
+    ? attentionNodes(config, layer, `${scale}.y`)
+    : feedForwardNodes(config, layer, `${scale}.y`, { addsDownBias: plan.tensorRank === 0 })
+  return {
+    nodes: [normed, ...block],
+    stream: {
+      residual: addend === null ? residual : sum,
+      addend: at(isAttention ? 'output.y' : 'down.y'),
+    },
+  }
+}
+
+/** The wanted rows only, normed, to logits. */
+const headNodes = (config: ModelConfig, { residual, addend }: Stream): Node[] => [
+  ...(addend === null
+    ? []
+    : [{ operator: 'Add', inputs: [residual, addend], outputs: ['decoded'] }]),
+  {
+    operator: 'Reshape',
+    inputs: [addend === null ? residual : 'decoded', 'rows_shape'],
+    outputs: ['decoded_rows'],
+  },
   {
     operator: 'Gather',
     inputs: ['decoded_rows', 'logits_rows'],
@@ -37,58 +101,83 @@ const headNodes = (config: ModelConfig, residual: string, last: string): Node[] 
   ),
 ]
 
-const decoderNodes = (config: ModelConfig): Node[] => {
-  const epsilon = config.rmsNormEpsilon
-  const nodes: Node[] = [
-    { operator: 'Gather', inputs: ['embedding', 'input_ids'], outputs: ['embedded'] },
-    norm('embedded', 'layers.0.attention_norm', 'layers.0.attention_norm.y', epsilon),
-  ]
-  let residual = 'embedded'
-  for (let layer = 0; layer < config.numLayers; layer++) {
-    const at = (name: string): string => `layers.${layer}.${name}`
-    if (layer > 0) {
-      const addends = [residual, `layers.${layer - 1}.down.y`] as const
-      residual = at('input')
-      const outputs = { sum: residual, y: at('attention_norm.y') }
-      nodes.push(addAndNorm(addends, at('attention_norm'), outputs, epsilon))
-    }
-    const attended = { sum: at('attended'), y: at('mlp_norm.y') }
-    nodes.push(
-      ...attentionNodes(config, layer, at('attention_norm.y')),
-      addAndNorm([residual, at('output.y')], at('mlp_norm'), attended, epsilon),
-      ...feedForwardNodes(config, layer, at('mlp_norm.y')),
-    )
-    residual = at('attended')
-  }
-  const last = `layers.${config.numLayers - 1}.down.y`
-  return [...nodes, ...headNodes(config, residual, last)]
+/** The rank's part of the sum: the first of a group carries the residual stream with its own. */
+const partNode = ({ residual, addend }: Stream, { tensorRank }: RankPlan): Node => {
+  if (addend === null) return { operator: 'Identity', inputs: [residual], outputs: ['part'] }
+  if (tensorRank > 0) return { operator: 'Identity', inputs: [addend], outputs: ['part'] }
+  return { operator: 'Add', inputs: [residual, addend], outputs: ['part'] }
 }
 
-/** @param weights initialisers by the names of weights.ts */
-export const decoderGraph = (config: ModelConfig, weights: readonly Initializer[]): Graph => {
-  const cacheDims = ['batch', config.numKvHeads, 'capacity', config.headDim]
+const segmentNodes = (config: ModelConfig, plan: RankPlan, segment: Segment): Node[] => {
+  const { nodes, residual } = beginning(segment, plan)
+  let stream: Stream = { residual, addend: null }
+  for (const block of segment.blocks) {
+    const next = blockNodes(config, block, stream, plan)
+    nodes.push(...next.nodes)
+    stream = next.stream
+  }
+  nodes.push(...(segment.hasHead ? headNodes(config, stream) : [partNode(stream, plan)]))
+  return nodes
+}
+
+/** Constants of shape and axis that nodes refer to. */
+const constants = (config: ModelConfig): Initializer[] => {
+  const int64 = (name: string, ...values: readonly number[]): Initializer => ({
+    name,
+    type: 'int64',
+    dims: [values.length],
+    data: new Uint8Array(BigInt64Array.from(values, BigInt).buffer),
+  })
+  return [
+    int64('rows_shape', -1, config.hiddenSize),
+    int64('parts_axis', 0),
+    ...attentionShapes(config),
+  ]
+}
+
+/**
+ * @param config the whole model's
+ * @param weights the rank's initialisers by the names of weights.ts; the graph has those that it needs
+ */
+export const decoderGraph = (
+  config: ModelConfig,
+  plan: RankPlan,
+  segment: Segment,
+  weights: readonly Initializer[],
+): Graph => {
+  const share = shareOf(config, plan)
+  const { embeds, blocks, hasHead } = segment
+  const hidden = ['batch', 'sequence', config.hiddenSize]
+  const { tensorParallelSize } = plan
+  const partsDims = tensorParallelSize === 1 ? hidden : [tensorParallelSize, ...hidden]
+  const parts: ValueInfo = { name: 'parts', type: 'float32', dims: partsDims }
+  const cacheDims = ['batch', share.numKvHeads, 'capacity', config.headDim]
   const cache = (names: { readonly key: string; readonly value: string }): ValueInfo[] =>
     [names.key, names.value].map((name) => ({ name, type: 'float32', dims: cacheDims }))
-  const layers = Array.from({ length: config.numLayers }, (_, layer) => cacheNames(layer))
-  const rowsShape = BigInt64Array.of(-1n, BigInt(config.hiddenSize))
+  const caches = blocks
+    .filter(({ kind }) => kind === 'attention')
+    .map(({ layer }) => cacheNames(layer))
+  const lengths: ValueInfo[] = [
+    { name: 'seqlens_k', type: 'int32', dims: ['batch'] },
+    { name: 'total_sequence_length', type: 'int32', dims: [1] },
+  ]
+  const nodes = segmentNodes(share, plan, segment)
+  const used = new Set(nodes.flatMap(({ inputs }) => inputs))
   return {
     name: 'decoder',
-    nodes: decoderNodes(config),
-    initializers: [
-      { name: 'rows_shape', type: 'int64', dims: [2], data: new Uint8Array(rowsShape.buffer) },
-      ...attentionShapes(config),
-      ...weights,
-    ],
+    nodes,
+    initializers: [...constants(share), ...weights].filter(({ name }) => used.has(name)),
     inputs: [
-      { name: 'input_ids', type: 'int64', dims: ['batch', 'sequence'] },
-      { name: 'seqlens_k', type: 'int32', dims: ['batch'] },
-      { name: 'total_sequence_length', type: 'int32', dims: [1] },
-      { name: 'logits_rows', type: 'int64', dims: ['rows'] },
-      ...layers.flatMap(({ past }) => cache(past)),
+      embeds ? { name: 'input_ids', type: 'int64', dims: ['batch', 'sequence'] } : parts,
+      ...(caches.length > 0 ? lengths : []),
+      ...(hasHead ? [{ name: 'logits_rows', type: 'int64', dims: ['rows'] } as const] : []),
+      ...caches.flatMap(({ past }) => cache(past)),
     ],
     outputs: [
-      { name: 'logits', type: 'float32', dims: ['rows', config.vocabSize] },
-      ...layers.flatMap(({ present }) => cache(present)),
+      hasHead
+        ? { name: 'logits', type: 'float32', dims: ['rows', plan.vocabRows] }
+        : { name: 'part', type: 'float32', dims: hidden },
+      ...caches.flatMap(({ present }) => cache(present)),
     ],
   }
 }

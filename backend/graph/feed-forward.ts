@@ -6,17 +6,25 @@ import type { ModelConfig } from '../checkpoint/config.ts'
 import type { Node } from '../onnx/model.ts'
 import { linear, linearWeights } from './operators.ts'
 
-/** From `hidden`, the normed sum of the layer's input and attention, to `layers.N.down.y`. */
-export const feedForwardNodes = (config: ModelConfig, layer: number, hidden: string): Node[] => {
+/**
+ * From `hidden`, the normed sum of the layer's input and attention, to `layers.N.down.y`.
+ * @param addsDownBias whether this part of the sum has down's bias, if the model has one
+ */
+export const feedForwardNodes = (
+  { hasMlpBias }: ModelConfig,
+  layer: number,
+  hidden: string,
+  { addsDownBias }: { readonly addsDownBias: boolean },
+): Node[] => {
   const at = (name: string): string => `layers.${layer}.${name}`
-  const project = (x: string, name: string): Node[] =>
-    linear(x, linearWeights(at(name), config.hasMlpBias), at(`${name}.y`))
+  const project = (x: string, name: string, hasBias: boolean): Node[] =>
+    linear(x, linearWeights(at(name), hasBias), at(`${name}.y`))
   return [
-    ...project(hidden, 'gate'),
-    ...project(hidden, 'up'),
+    ...project(hidden, 'gate', hasMlpBias),
+    ...project(hidden, 'up', hasMlpBias),
     { operator: 'Sigmoid', inputs: [at('gate.y')], outputs: [at('sigmoid')] },
     { operator: 'Mul', inputs: [at('gate.y'), at('sigmoid')], outputs: [at('silu')] },
     { operator: 'Mul', inputs: [at('silu'), at('up.y')], outputs: [at('gated')] },
-    ...project(at('gated'), 'down'),
+    ...project(at('gated'), 'down', hasMlpBias && addsDownBias),
   ]
 }

@@ -5,6 +5,7 @@ import { basename } from 'node:path'
 import type { RopeOverride } from '../checkpoint/rope-scaling.ts'
 import { findWeightFiles } from '../checkpoint/weight-files.ts'
 import { formatVersion } from './manifest.ts'
+import type { ParallelSizes } from './shard-plan.ts'
 
 /**
  * A hash of the converter's version, the configuration's text, the options of the conversion and the
@@ -14,7 +15,7 @@ import { formatVersion } from './manifest.ts'
 export const fingerprint = async (
   modelFolder: string,
   configText: string,
-  options: { readonly ropeOverride?: RopeOverride | undefined },
+  options: ParallelSizes & { readonly ropeOverride?: RopeOverride | undefined },
 ): Promise<string> => {
   const files = []
   for (const path of (await findWeightFiles(modelFolder)).paths) {

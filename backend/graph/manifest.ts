@@ -3,28 +3,58 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { JsonFile } from '../checkpoint/json-file.ts'
 import { ModelFolderError } from '../model-folder-error.ts'
+import { segmentsOf } from './segments.ts'
+import type { RankPlan } from './shard-plan.ts'
 
 /** Raised whenever what convert.ts writes changes: older conversions are then made anew. */
-export const formatVersion = 1
+export const formatVersion = 2
 
-/** The files of a converted model's folder. */
+/** The files of a converted model's folder; where several ranks share it, each has its own. */
 export const graphFiles = {
   model: 'model.onnx',
   weights: 'weights.bin',
   manifest: 'manifest.json',
 } as const
 
+export type RankFiles = {
+  readonly weights: string
+  /** The graphs, in the order of segments.ts. */
+  readonly models: readonly string[]
+}
+
+/** The names of a rank's files. */
+export const rankFiles = (plans: readonly RankPlan[], plan: RankPlan): RankFiles => {
+  if (plans.length === 1) return { weights: graphFiles.weights, models: [graphFiles.model] }
+  return {
+    weights: `rank-${plan.rank}.weights.bin`,
+    models: segmentsOf(plan).map((_, index) => `rank-${plan.rank}.segment-${index}.onnx`),
+  }
+}
+
+const rankFile = /^rank-\d+\.(weights\.bin|segment-\d+\.onnx)$/
+
+/** Whether a file of this name may be of a converted model. */
+export const isGraphFile = (name: string): boolean => {
+  const own: readonly string[] = Object.values(graphFiles)
+  return own.includes(name) || rankFile.test(name)
+}
+
 export type Manifest = {
   readonly formatVersion: number
   /** See fingerprint.ts: of what was converted. */
   readonly fingerprint: string
+  readonly tensorParallelSize: number
+  readonly pipelineParallelSize: number
+  readonly hiddenSize: number
+  readonly intermediateSize: number
   readonly numLayers: number
+  readonly numHeads: number
   readonly numKvHeads: number
   readonly headDim: number
   readonly vocabSize: number
   /** The longest sequence that the model can take, in tokens. */
   readonly maxPositions: number
-  /** The size of weights.bin. */
+  /** The size of all files of weights together. */
   readonly weightsBytes: number
 }
 
@@ -42,7 +72,12 @@ export const parseManifest = (path: string, text: string): Manifest => {
   return {
     formatVersion: version,
     fingerprint,
+    tensorParallelSize: file.requiredCount('tensorParallelSize'),
+    pipelineParallelSize: file.requiredCount('pipelineParallelSize'),
+    hiddenSize: file.requiredCount('hiddenSize'),
+    intermediateSize: file.requiredCount('intermediateSize'),
     numLayers: file.requiredCount('numLayers'),
+    numHeads: file.requiredCount('numHeads'),
     numKvHeads: file.requiredCount('numKvHeads'),
     headDim: file.requiredCount('headDim'),
     vocabSize: file.requiredCount('vocabSize'),

@@ -2,7 +2,7 @@
 import { readdir, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { ModelFolderError } from '../model-folder-error.ts'
-import { graphFiles } from './manifest.ts'
+import { isGraphFile } from './manifest.ts'
 
 /** Others may publish or clear away in between; each has its own finished copy, so few suffice. */
 const maxAttempts = 5
@@ -45,8 +45,7 @@ const ageMs = async (path: string): Promise<number> => {
 
 /** @throws ModelFolderError when there is something else than a conversion */
 const refuseForeignFiles = async (folder: string): Promise<void> => {
-  const own: readonly string[] = Object.values(graphFiles)
-  const foreign = (await namesIn(folder)).find((name) => !own.includes(name))
+  const foreign = (await namesIn(folder)).find((name) => !isGraphFile(name))
   if (foreign === undefined) return
   throw new ModelFolderError(
     folder,

@@ -1,9 +1,13 @@
-/** The graph's external data: one file with all weights as float32, each at its own place. */
+/**
+ * The graphs' external data: one file a rank with all its weights as float32, each at its own place. The
+ * checkpoint is read once, however many ranks there are.
+ */
 import { open, type FileHandle } from 'node:fs/promises'
 import type { Checkpoint } from '../checkpoint/checkpoint.ts'
 import type { ModelConfig } from '../checkpoint/config.ts'
 import type { Initializer } from '../onnx/model.ts'
-import { rotaryTable } from './rotary.ts'
+import { rotaryTable, type RotaryTable } from './rotary.ts'
+import { cut, partLength, partOf, wholePart, type TensorPart } from './tensor-part.ts'
 import type { Weight } from './weights.ts'
 
 /** ONNX Runtime maps external data into memory, which goes by whole pages. */
@@ -36,17 +40,12 @@ export const externalInitializers = (
     data: { location, offset, numBytes },
   }))
 
-async function* piecesOf(
-  weight: Weight,
-  config: ModelConfig,
-  checkpoint: Checkpoint,
-): AsyncGenerator<Float32Array, void> {
-  if (typeof weight.source === 'string') {
-    yield* rotaryTable(config, weight.source)
-    return
-  }
-  for (const { name } of weight.source) yield* checkpoint.readFloat32(name)
-}
+/** The weights of one rank and the file that they go to. */
+export type WeightsFile = { readonly path: string; readonly weights: readonly PlacedWeight[] }
+
+/** The bytes of a file with these weights. */
+export const weightsFileBytes = (weights: readonly PlacedWeight[]): number =>
+  Math.max(0, ...weights.map(({ offset, numBytes }) => offset + numBytes))
 
 const writeFully = async (
   file: FileHandle,
@@ -61,34 +60,77 @@ const writeFully = async (
   }
 }
 
+/** Where a part of a tensor goes: `offset` bytes into the file. */
+type Target = { readonly file: FileHandle; readonly offset: number; readonly part: TensorPart }
+
+/** Targets by the tensor that they are parts of. */
+const groupTargets = (files: readonly (readonly [FileHandle, WeightsFile])[]) => {
+  const tensors = new Map<string, { shape: readonly number[]; targets: Target[] }>()
+  const tables = new Map<RotaryTable, Target[]>()
+  for (const [file, { weights }] of files) {
+    for (const { source, offset, dims } of weights) {
+      if (typeof source === 'string') {
+        const targets = tables.get(source) ?? []
+        tables.set(source, targets)
+        targets.push({ file, offset, part: wholePart(dims) })
+        continue
+      }
+      let end = offset
+      for (const tensor of source) {
+        const known = tensors.get(tensor.name) ?? { shape: tensor.shape, targets: [] }
+        tensors.set(tensor.name, known)
+        const part = partOf(tensor)
+        known.targets.push({ file, offset: end, part })
+        end += partLength(part) * bytesPerElement
+      }
+    }
+  }
+  return { tensors, tables }
+}
+
+const writeTargets = async (
+  pieces: AsyncIterable<Float32Array> | Iterable<Float32Array>,
+  targets: readonly Target[],
+): Promise<void> => {
+  let first = 0
+  for await (const piece of pieces) {
+    for (const { file, offset, part } of targets) {
+      const { values, position } = cut(piece, first, part)
+      await writeFully(file, values, offset + position * bytesPerElement)
+    }
+    first += piece.length
+  }
+}
+
 /**
- * Streams the weights from the checkpoint into the file; a few MiB are in memory at a time.
- * @returns the file's size in bytes
+ * Streams the weights from the checkpoint into the files; a few MiB are in memory at a time.
+ * @returns the files' size together, in bytes
  * @throws ModelFolderError for a tensor that is missing, has another shape or cannot be read
  */
 export const writeWeights = async (
-  path: string,
-  weights: readonly PlacedWeight[],
+  all: readonly WeightsFile[],
   config: ModelConfig,
   checkpoint: Checkpoint,
 ): Promise<number> => {
-  for (const { source } of weights) {
-    if (typeof source === 'string') continue
-    for (const tensor of source) checkpoint.requireTensor(tensor.name, tensor.shape)
-  }
-  const file = await open(path, 'wx')
+  const files: (readonly [FileHandle, WeightsFile])[] = []
   try {
-    let end = 0
-    for (const weight of weights) {
-      end = weight.offset
-      for await (const piece of piecesOf(weight, config, checkpoint)) {
-        await writeFully(file, piece, end)
-        end += piece.byteLength
-      }
+    let numBytes = 0
+    for (const weightsFile of all) {
+      const file = await open(weightsFile.path, 'wx')
+      files.push([file, weightsFile])
+      const size = weightsFileBytes(weightsFile.weights)
+      await file.truncate(size)
+      numBytes += size
     }
-    await file.sync()
-    return end
+    const { tensors, tables } = groupTargets(files)
+    for (const [name, { shape }] of tensors) checkpoint.requireTensor(name, shape)
+    for (const [table, targets] of tables) await writeTargets(rotaryTable(config, table), targets)
+    for (const [name, { targets }] of tensors) {
+      await writeTargets(checkpoint.readFloat32(name), targets)
+    }
+    for (const [file] of files) await file.sync()
+    return numBytes
   } finally {
-    await file.close()
+    for (const [file] of files) await file.close()
   }
 }

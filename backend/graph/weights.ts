@@ -1,75 +1,134 @@
-/** Which weights the decoder graph has, and which tensors of a checkpoint they are made of. */
+/** Which weights a rank's graphs have, and which parts of a checkpoint's tensors they are made of. */
 import type { ModelConfig } from '../checkpoint/config.ts'
 import { linearWeights } from './operators.ts'
 import type { RotaryTable } from './rotary.ts'
+import { planShards, rangeLength, shareOf, type Range, type RankPlan } from './shard-plan.ts'
 
-export type SourceTensor = { readonly name: string; readonly shape: readonly number[] }
+/** A tensor of the checkpoint, or a part of it. */
+export type SourceTensor = {
+  readonly name: string
+  /** Of the whole tensor. */
+  readonly shape: readonly number[]
+  /** Along the first dimension; all of it when left out. */
+  readonly rows?: Range
+  /** Along the second dimension; all of it when left out. */
+  readonly columns?: Range
+}
 
 /** A float32 initialiser of the graph. */
 export type Weight = {
   readonly name: string
   readonly dims: readonly number[]
-  /** Tensors of the checkpoint, one after the other along the first dimension, or computed. */
+  /**
+   * Parts of the checkpoint, one after the other along the first dimension, or computed. Rows of `dims`
+   * beyond them are zeros.
+   */
   readonly source: readonly SourceTensor[] | RotaryTable
 }
 
-/** A weight made of whole checkpoint matrices [rows, columns], stacked: [all rows, columns]. */
+/** The dimensions of the part that is used. */
+const dimsOf = ({ shape, rows, columns }: SourceTensor): number[] =>
+  shape.map((size, axis) => {
+    const range = [rows, columns][axis]
+    return range === undefined ? size : rangeLength(range)
+  })
+
+/** A weight made of checkpoint matrices [rows, columns], stacked: [all rows, columns]. */
 const stack = (name: string, ...source: readonly SourceTensor[]): Weight => {
-  const rows = source.reduce((sum, tensor) => sum + (tensor.shape[0] ?? 0), 0)
-  return { name, dims: [rows, ...(source[0]?.shape.slice(1) ?? [])], source }
+  const all = source.map(dimsOf)
+  const rows = all.reduce((sum, dims) => sum + (dims[0] ?? 0), 0)
+  return { name, dims: [rows, ...(all[0]?.slice(1) ?? [])], source }
 }
 
-const layerWeights = (config: ModelConfig, layer: number): Weight[] => {
-  const { hiddenSize: hidden, intermediateSize: ffn, headDim } = config
-  const queries = config.numHeads * headDim
-  const keys = config.numKvHeads * headDim
-  const tensor = (name: string, ...shape: number[]): SourceTensor => ({
+const times = ({ begin, end }: Range, size: number): Range => ({
+  begin: begin * size,
+  end: end * size,
+})
+
+/** The output features that a module of the checkpoint has, and those that the rank has of them. */
+type Outputs = { readonly size: number; readonly rows: Range }
+
+/** The input features likewise. */
+type Inputs = { readonly size: number; readonly columns?: Range }
+
+const layerWeights = (config: ModelConfig, plan: RankPlan, layer: number): Weight[] => {
+  const { hiddenSize, intermediateSize, headDim, numHeads, numKvHeads } = config
+  const share = shareOf(config, plan)
+  const queries = { size: numHeads * headDim, rows: times(plan.heads, headDim) }
+  const keys = { size: numKvHeads * headDim, rows: times(plan.kvHeads, headDim) }
+  const ffn = { size: intermediateSize, rows: plan.ffn }
+  const hidden = { size: hiddenSize, rows: { begin: 0, end: hiddenSize } }
+  const tensor = (name: string, shape: readonly number[], part: Partial<SourceTensor> = {}) => ({
     name: `model.layers.${layer}.${name}`,
     shape,
+    ...part,
   })
-  /** A projection of `input` features: the checkpoint's modules, each with its number of features. */
+  /** A projection: the checkpoint's modules, each with its output features. */
   const linear = (
     name: string,
-    input: number,
-    modules: Readonly<Record<string, number>>,
+    { size, ...columns }: Inputs,
+    modules: Readonly<Record<string, Outputs>>,
     hasBias: boolean,
   ): Weight[] => {
     const all = Object.entries(modules)
-    const matrices = all.map(([module, output]) => tensor(`${module}.weight`, output, input))
-    const biases = all.map(([module, output]) => tensor(`${module}.bias`, output))
+    const matrices = all.map(([module, output]) =>
+      tensor(`${module}.weight`, [output.size, size], { rows: output.rows, ...columns }),
+    )
+    const biases = all.map(([module, output]) =>
+      tensor(`${module}.bias`, [output.size], { rows: output.rows }),
+    )
     const { matrix, bias } = linearWeights(`layers.${layer}.${name}`, hasBias)
     return [stack(matrix, ...matrices), ...(bias === null ? [] : [stack(bias, ...biases)])]
   }
   const scale = (name: string, module: string, size: number): Weight =>
-    stack(`layers.${layer}.${name}`, tensor(`${module}.weight`, size))
+    stack(`layers.${layer}.${name}`, tensor(`${module}.weight`, [size]))
   const headNorms = [
     scale('query_norm', 'self_attn.q_norm', headDim),
     scale('key_norm', 'self_attn.k_norm', headDim),
   ]
   const qkv = { 'self_attn.q_proj': queries, 'self_attn.k_proj': keys, 'self_attn.v_proj': keys }
+  const fromHidden = { size: hiddenSize }
+  const fromHeads = { size: queries.size, columns: queries.rows }
+  const fromFfn = { size: ffn.size, columns: ffn.rows }
+  const hasDownBias = config.hasMlpBias && plan.tensorRank === 0
   return [
-    scale('attention_norm', 'input_layernorm', hidden),
-    ...linear('qkv', hidden, qkv, config.hasQkvBias),
+    scale('attention_norm', 'input_layernorm', hiddenSize),
+    ...linear('qkv', fromHidden, qkv, config.hasQkvBias),
     ...(config.hasQueryKeyNorm ? headNorms : []),
-    ...linear('output', queries, { 'self_attn.o_proj': hidden }, config.hasOutputBias),
-    scale('mlp_norm', 'post_attention_layernorm', hidden),
-    ...linear('gate', hidden, { 'mlp.gate_proj': ffn }, config.hasMlpBias),
-    ...linear('up', hidden, { 'mlp.up_proj': ffn }, config.hasMlpBias),
-    ...linear('down', ffn, { 'mlp.down_proj': hidden }, config.hasMlpBias),
+    ...linear('output', fromHeads, { 'self_attn.o_proj': hidden }, share.hasOutputBias),
+    scale('mlp_norm', 'post_attention_layernorm', hiddenSize),
+    ...linear('gate', fromHidden, { 'mlp.gate_proj': ffn }, config.hasMlpBias),
+    ...linear('up', fromHidden, { 'mlp.up_proj': ffn }, config.hasMlpBias),
+    ...linear('down', fromFfn, { 'mlp.down_proj': hidden }, hasDownBias),
   ]
 }
 
-/** All weights of the model, in the order in which they are stored. Matrices are [out, in]. */
-export const decoderWeights = (config: ModelConfig): Weight[] => {
-  const embedding = [config.vocabSize, config.hiddenSize]
+/** All weights of a rank, in the order in which they are stored. Matrices are [out, in]. */
+export const rankWeights = (config: ModelConfig, plan: RankPlan): Weight[] => {
+  const byToken = (name: string, tensor: string): Weight => ({
+    name,
+    dims: [plan.vocabRows, config.hiddenSize],
+    source: [{ name: tensor, shape: [config.vocabSize, config.hiddenSize], rows: plan.vocab }],
+  })
+  const { begin, end } = plan.layers
+  const layers = Array.from({ length: end - begin }, (_, index) =>
+    layerWeights(config, plan, begin + index),
+  )
+  const needsEmbedding = plan.isFirstStage || (plan.isLastStage && config.tiesEmbeddings)
   const rotaryDims = [config.maxPositions, config.headDim / 2]
-  const layers = Array.from({ length: config.numLayers }, (_, layer) => layerWeights(config, layer))
+  const finalNorm = { name: 'model.norm.weight', shape: [config.hiddenSize] }
   return [
-    stack('embedding', { name: 'model.embed_tokens.weight', shape: embedding }),
+    ...(needsEmbedding ? [byToken('embedding', 'model.embed_tokens.weight')] : []),
     { name: 'rotary_cos', dims: rotaryDims, source: 'cos' },
     { name: 'rotary_sin', dims: rotaryDims, source: 'sin' },
     ...layers.flat(),
-    stack('final_norm', { name: 'model.norm.weight', shape: [config.hiddenSize] }),
-    ...(config.tiesEmbeddings ? [] : [stack('head', { name: 'lm_head.weight', shape: embedding })]),
+    ...(plan.isLastStage ? [stack('final_norm', finalNorm)] : []),
+    ...(plan.isLastStage && !config.tiesEmbeddings ? [byToken('head', 'lm_head.weight')] : []),
   ]
 }
+
+/** The weights of a model that one rank has for itself. */
+export const decoderWeights = (config: ModelConfig): Weight[] =>
+  planShards(config, { tensorParallelSize: 1, pipelineParallelSize: 1 }).flatMap((plan) =>
+    rankWeights(config, plan),
+  )

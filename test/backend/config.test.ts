@@ -29,6 +29,7 @@ test('without a word the bundled model is served under its own name', () => {
     servedModelName: 'burrow-tiny',
     home: resolve('.burrow'),
     engine: {},
+    parallel: { tensorParallelSize: 1, pipelineParallelSize: 1 },
   })
 })
 
@@ -44,6 +45,8 @@ test('a flag beats its variable, and an empty one is none', () => {
     BURROW_MAX_NUM_SEQS: '99',
     BURROW_MAX_NUM_BATCHED_TOKENS: '512',
     BURROW_KV_CACHE_MEMORY: '1.5G',
+    BURROW_TENSOR_PARALLEL_SIZE: '8',
+    BURROW_PIPELINE_PARALLEL_SIZE: '2',
   }
   const flags = {
     gateway: 'wss://g/tunnel',
@@ -51,6 +54,7 @@ test('a flag beats its variable, and an empty one is none', () => {
     model,
     servedModelName: '',
     maxNumSeqs: '8',
+    pipelineParallelSize: '3',
   }
   expect(parseBackendConfig(flags, env)).toEqual({
     gatewayUrl: 'wss://g/tunnel',
@@ -64,6 +68,7 @@ test('a flag beats its variable, and an empty one is none', () => {
       maxNumBatchedTokens: 512,
       kvCacheMemory: 1.5 * 2 ** 30,
     },
+    parallel: { tensorParallelSize: 8, pipelineParallelSize: 3 },
   })
 })
 
@@ -109,4 +114,12 @@ test('a token file that cannot be read is one problem, an empty one is a missing
   const empty = join(tempFolder(), 'token')
   writeFileSync(empty, '\n')
   expect(parse(empty)).toEqual([expect.stringMatching(/^the backend token is missing/)])
+})
+
+test.each(['0', '-1', '1.5', 'two', '1e999'])('%s is no parallel size', (size) => {
+  const sizes = { tensorParallelSize: size, pipelineParallelSize: size }
+  expect(problems(() => parseModelConfig(sizes, {}))).toEqual([
+    `--tensor-parallel-size must be a whole number from 1, not ${size}`,
+    `--pipeline-parallel-size must be a whole number from 1, not ${size}`,
+  ])
 })

@@ -48,9 +48,14 @@ test('a conversion leaves three files, and the manifest that it returns', async 
   const lines: string[] = []
   const manifest = await convertModel(checkpoint, out, { log: lineLog((l) => lines.push(l)) })
   expect(manifest).toEqual({
-    formatVersion: 1,
+    formatVersion: 2,
     fingerprint: expect.stringMatching(/^[0-9a-f]{64}$/),
+    tensorParallelSize: 1,
+    pipelineParallelSize: 1,
+    hiddenSize: 64,
+    intermediateSize: 80,
     numLayers: 3,
+    numHeads: 6,
     numKvHeads: 2,
     headDim: 16,
     vocabSize: 50,

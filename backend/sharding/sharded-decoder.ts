@@ -1,0 +1,146 @@
+/** A model that several ranks compute together, behind the interface of graph/decoder.ts. */
+import { availableParallelism } from 'node:os'
+import { Worker } from 'node:worker_threads'
+import { Decoder, type DecoderOptions } from '../graph/decoder.ts'
+import { readManifest, type Manifest } from '../graph/manifest.ts'
+import { planShards } from '../graph/shard-plan.ts'
+import { checkCount, StepLimits } from '../graph/step-limits.ts'
+import { ClosedError } from '../onnxruntime/error.ts'
+import { decodeMicroBatches, prefillMicroBatches, type MicroBatch } from './micro-batches.ts'
+import type { RankThreadData } from './rank.ts'
+import { Signals } from './signals.ts'
+import { createStepMemory, writeCommand, type Command, type StepMemory } from './step-memory.ts'
+
+/**
+ * Looks at a counter before a thread sleeps: longer than ranks of one group usually wait for each other.
+ * More of them gain little, and where other programs use the cores too, they cost the rank that is
+ * waited for its time: with 20,000 a step of two ranks on two busy cores took twice as long.
+ */
+const spinsOfFreeCores = 2000
+
+/** Segments of one rank run one after the other: a pool of threads for each would be in their way. */
+const threadsOfRank = ({ tensorParallelSize, pipelineParallelSize }: Manifest, all: number) =>
+  tensorParallelSize > 1 ? 1 : Math.max(1, Math.floor(all / pipelineParallelSize))
+
+/**
+ * Drives the ranks from its own thread, which it blocks while a step runs. After a step that failed, all
+ * steps fail with its reason: what the ranks' caches hold is unknown.
+ */
+export class ShardedDecoder {
+  readonly manifest: Manifest
+  readonly #limits: StepLimits
+  readonly #memory: StepMemory
+  readonly #signals: Signals
+  readonly #numRanks: number
+  readonly #tokens: Int32Array
+  readonly #pastLengths: Int32Array
+  readonly #logits: Float32Array
+  #isClosed = false
+
+  /**
+   * Starts the ranks and waits until each has loaded its part.
+   * @param folder what `convertModel` wrote
+   * @throws ModelFolderError, RangeError for options that the model cannot meet, AbortedError with the
+   * reason of a rank that failed
+   */
+  constructor(folder: string, { slots, capacity, intraOpNumThreads }: DecoderOptions) {
+    const manifest = readManifest(folder)
+    checkCount('intraOpNumThreads', intraOpNumThreads, Number.MAX_SAFE_INTEGER)
+    this.manifest = manifest
+    this.#limits = new StepLimits(manifest, { slots, capacity })
+    const memory = createStepMemory(manifest, { slots, capacity })
+    this.#memory = memory
+    this.#tokens = new Int32Array(memory.tokens)
+    this.#pastLengths = new Int32Array(memory.pastLengths)
+    this.#logits = new Float32Array(memory.logits)
+    const plans = planShards(manifest, manifest)
+    this.#numRanks = plans.length
+    const cores = availableParallelism()
+    const threads = threadsOfRank(manifest, intraOpNumThreads)
+    const ranks = plans.map((plan): RankThreadData => {
+      const sizes = { folder, manifest, slots, capacity, intraOpNumThreads: threads }
+      const spins = plans.length <= cores ? spinsOfFreeCores : 0
+      return { options: { ...sizes, plans, plan }, memory, spins }
+    })
+    this.#signals = new Signals(memory.signals, plans.length < cores ? spinsOfFreeCores : 0)
+    const supervisor = new Worker(new URL('./supervisor.ts', import.meta.url), {
+      workerData: { ranks },
+    })
+    // It ends with its ranks, and keeps nobody from ending before.
+    supervisor.unref()
+    this.#wait()
+  }
+
+  /** See {@link Decoder.prefill}. */
+  prefill(slot: number, pastLength: number, tokens: ArrayLike<number>): Float32Array {
+    this.#checkOpen()
+    this.#limits.checkPrefill(slot, pastLength, tokens)
+    const { pipelineParallelSize, vocabSize } = this.manifest
+    const microBatches = prefillMicroBatches(slot, tokens.length, pipelineParallelSize)
+    for (const { firstLength, firstToken } of microBatches) {
+      this.#pastLengths[firstLength] = pastLength + firstToken
+    }
+    this.#step(tokens, microBatches)
+    return this.#logits.subarray(0, vocabSize)
+  }
+
+  /** See {@link Decoder.decode}. */
+  decode(firstSlot: number, tokens: ArrayLike<number>, lengths: ArrayLike<number>): Float32Array {
+    this.#checkOpen()
+    this.#limits.checkDecode(firstSlot, tokens, lengths)
+    const { pipelineParallelSize, vocabSize } = this.manifest
+    this.#pastLengths.set(lengths)
+    this.#step(tokens, decodeMicroBatches(firstSlot, tokens.length, pipelineParallelSize))
+    return this.#logits.subarray(0, tokens.length * vocabSize)
+  }
+
+  /** See {@link Decoder.copySlot}. */
+  copySlot(from: number, to: number, length: number): void {
+    this.#checkOpen()
+    this.#limits.checkCopy(from, to, length)
+    this.#command({ kind: 'copy', from, to, length })
+  }
+
+  /** See {@link Decoder.swapSlots}. */
+  swapSlots(a: number, b: number, length: number): void {
+    this.#checkOpen()
+    this.#limits.checkCopy(a, b, length)
+    this.#command({ kind: 'swap', a, b, length })
+  }
+
+  /** Waits until the ranks have let go of the model, unless one has failed. Idempotent. */
+  close(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    // After a failure the ranks end by themselves.
+    if (!this.#signals.hasFailed) this.#command({ kind: 'close' })
+  }
+
+  #checkOpen(): void {
+    if (this.#isClosed) throw new ClosedError('decoder')
+  }
+
+  #step(tokens: ArrayLike<number>, microBatches: readonly MicroBatch[]): void {
+    this.#tokens.set(tokens)
+    this.#command({ kind: 'step', microBatches })
+  }
+
+  #command(command: Command): void {
+    this.#signals.check()
+    writeCommand(this.#memory, command)
+    this.#signals.give(this.manifest.pipelineParallelSize)
+    this.#wait()
+  }
+
+  /** Until all ranks have done what they were told. */
+  #wait(): void {
+    this.#signals.waitForCompleted(this.#numRanks)
+  }
+}
+
+/** The decoder of a converted model, with threads for its ranks if there are several. */
+export const openDecoder = (folder: string, options: DecoderOptions): Decoder | ShardedDecoder => {
+  const { tensorParallelSize, pipelineParallelSize } = readManifest(folder)
+  const isWhole = tensorParallelSize * pipelineParallelSize === 1
+  return isWhole ? new Decoder(folder, options) : new ShardedDecoder(folder, options)
+}

@@ -1,0 +1,147 @@
+/**
+ * How the threads of a sharded model wait for each other: counters in shared memory, changed and awaited
+ * by Atomics alone, so that a step costs no message. Whoever fails aborts, and all who wait fail too.
+ */
+
+/** What the counters are kept in; every thread makes its own {@link Signals} of it. */
+export type SignalMemory = {
+  readonly counters: SharedArrayBuffer
+  readonly failure: SharedArrayBuffer
+}
+
+/** Counters of their own cache line each: 16 int32 are 64 bytes. */
+const stride = 16
+const general = { claimed: 0, aborted: 1, failureLength: 2, command: 3, completed: 4 } as const
+const ofStage = { done: 0, arrived: 1, generation: 2 } as const
+const numGeneral = Object.keys(general).length
+const numOfStage = Object.keys(ofStage).length
+
+const maxFailureBytes = 2048
+
+/** A notification may come just before the wait for it: who waits looks again after this long. */
+const lookAgainMs = 500
+
+export const signalMemory = (numStages: number): SignalMemory => ({
+  counters: new SharedArrayBuffer((numGeneral + numStages * numOfStage) * stride * 4),
+  failure: new SharedArrayBuffer(maxFailureBytes),
+})
+
+/** A thread has failed, and with it the model. */
+export class AbortedError extends Error {
+  override readonly name = 'AbortedError'
+}
+
+const stageWord = (stage: number, counter: keyof typeof ofStage): number =>
+  (numGeneral + stage * numOfStage + ofStage[counter]) * stride
+
+const generalWord = (counter: keyof typeof general): number => general[counter] * stride
+
+export class Signals {
+  readonly #counters: Int32Array<SharedArrayBuffer>
+  readonly #failure: Uint8Array<SharedArrayBuffer>
+  readonly #spins: number
+
+  /**
+   * @param spins how often a counter is looked at before the thread goes to sleep, which costs about 25 µs
+   * to wake from; 0 where there are more threads than cores
+   */
+  constructor(memory: SignalMemory, spins: number) {
+    this.#counters = new Int32Array(memory.counters)
+    this.#failure = new Uint8Array(memory.failure)
+    this.#spins = spins
+  }
+
+  /** The number of the command given last. */
+  get command(): number {
+    return Atomics.load(this.#counters, generalWord('command'))
+  }
+
+  get hasFailed(): boolean {
+    return Atomics.load(this.#counters, generalWord('aborted')) !== 0
+  }
+
+  /** @throws AbortedError once a thread has failed, with the first one's reason */
+  check(): void {
+    if (!this.hasFailed) return
+    const length = Atomics.load(this.#counters, generalWord('failureLength'))
+    // Text is decoded from memory that nobody shares.
+    const reason = new TextDecoder().decode(this.#failure.slice(0, length))
+    throw new AbortedError(`a part of the model has failed: ${reason}`)
+  }
+
+  /** Makes every thread that waits fail with this reason. The first reason stays. */
+  abort(reason: string): void {
+    if (Atomics.compareExchange(this.#counters, generalWord('claimed'), 0, 1) !== 0) return
+    const bytes = new TextEncoder().encode(reason).subarray(0, maxFailureBytes)
+    this.#failure.set(bytes)
+    Atomics.store(this.#counters, generalWord('failureLength'), bytes.length)
+    Atomics.store(this.#counters, generalWord('aborted'), 1)
+    for (let word = 0; word < this.#counters.length; word += stride) {
+      Atomics.notify(this.#counters, word)
+    }
+  }
+
+  /** Gives all ranks the next command; those before it must be completed. */
+  give(numStages: number): void {
+    Atomics.store(this.#counters, generalWord('completed'), 0)
+    for (let stage = 0; stage < numStages; stage++) {
+      Atomics.store(this.#counters, stageWord(stage, 'done'), 0)
+    }
+    this.#raise(generalWord('command'))
+  }
+
+  /** Returns when a command after number `last` is given. @throws AbortedError */
+  waitForCommand(last: number): void {
+    this.#wait(generalWord('command'), (command) => command !== last)
+  }
+
+  /** The calling rank has done what it was told. */
+  complete(): void {
+    this.#raise(generalWord('completed'))
+  }
+
+  /** Returns when this many ranks have done what they were told. @throws AbortedError */
+  waitForCompleted(numRanks: number): void {
+    this.#wait(generalWord('completed'), (completed) => completed >= numRanks)
+  }
+
+  /** The stage's output of one more micro-batch is there. */
+  finishMicroBatch(stage: number): void {
+    this.#raise(stageWord(stage, 'done'))
+  }
+
+  /** Returns when the stage's output of so many micro-batches is there. @throws AbortedError */
+  waitForMicroBatches(stage: number, numMicroBatches: number): void {
+    this.#wait(stageWord(stage, 'done'), (done) => done >= numMicroBatches)
+  }
+
+  /** Returns when all ranks of the stage have come here. @throws AbortedError */
+  meet(stage: number, numRanks: number): void {
+    const arrived = stageWord(stage, 'arrived')
+    const generation = stageWord(stage, 'generation')
+    const mine = Atomics.load(this.#counters, generation)
+    if (Atomics.add(this.#counters, arrived, 1) === numRanks - 1) {
+      Atomics.store(this.#counters, arrived, 0)
+      this.#raise(generation)
+    } else {
+      this.#wait(generation, (now) => now !== mine)
+    }
+  }
+
+  #raise(word: number): void {
+    Atomics.add(this.#counters, word, 1)
+    Atomics.notify(this.#counters, word)
+  }
+
+  #wait(word: number, isOver: (value: number) => boolean): void {
+    for (let spin = 0; spin < this.#spins; spin++) {
+      if (isOver(Atomics.load(this.#counters, word))) return
+    }
+    for (;;) {
+      const value = Atomics.load(this.#counters, word)
+      if (isOver(value)) return
+      this.check()
+      Atomics.wait(this.#counters, word, value, lookAgainMs)
+    }
+  }
+}

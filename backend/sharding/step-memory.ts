@@ -1,0 +1,90 @@
+/** The memory that the ranks of a sharded model and their driver share, and the commands in it. */
+import type { Manifest } from '../graph/manifest.ts'
+import { maxMicroBatches, type MicroBatch } from './micro-batches.ts'
+import { signalMemory, type SignalMemory } from './signals.ts'
+
+export type StepMemory = {
+  readonly signals: SignalMemory
+  readonly command: SharedArrayBuffer
+  /** Of the step, row by row: int32. */
+  readonly tokens: SharedArrayBuffer
+  /** Of the step's sequences before their micro-batch: int32. */
+  readonly pastLengths: SharedArrayBuffer
+  /** float32 [slots, vocabSize] */
+  readonly logits: SharedArrayBuffer
+  /** What each stage begins with: float32 [tensorParallelSize, tokens, hiddenSize] of every token. */
+  readonly stageInputs: readonly SharedArrayBuffer[]
+  /** The sums inside each stage, after attention and after feed-forward, likewise. */
+  readonly stageSums: readonly (readonly [SharedArrayBuffer, SharedArrayBuffer])[]
+}
+
+export type StepMemorySizes = { readonly slots: number; readonly capacity: number }
+
+const kinds = ['step', 'copy', 'swap', 'close'] as const
+
+export type Command =
+  | { readonly kind: 'step'; readonly microBatches: readonly MicroBatch[] }
+  | { readonly kind: 'copy'; readonly from: number; readonly to: number; readonly length: number }
+  | { readonly kind: 'swap'; readonly a: number; readonly b: number; readonly length: number }
+  | { readonly kind: 'close' }
+
+/** Numbers of one micro-batch in the command. */
+const microBatchInts = 6
+
+export const createStepMemory = (
+  manifest: Manifest,
+  { slots, capacity }: StepMemorySizes,
+): StepMemory => {
+  const { tensorParallelSize, pipelineParallelSize, hiddenSize, vocabSize } = manifest
+  const words = (count: number): SharedArrayBuffer => new SharedArrayBuffer(count * 4)
+  const maxTokens = Math.max(slots, capacity)
+  const microBatches = maxMicroBatches(slots, pipelineParallelSize)
+  // Pages that no step has written to cost nothing.
+  const hidden = (): SharedArrayBuffer => words(tensorParallelSize * maxTokens * hiddenSize)
+  const stages = Array.from({ length: pipelineParallelSize })
+  return {
+    signals: signalMemory(pipelineParallelSize),
+    command: words(2 + microBatches * microBatchInts),
+    tokens: words(maxTokens),
+    pastLengths: words(microBatches),
+    logits: words(slots * vocabSize),
+    stageInputs: stages.map(hidden),
+    stageSums: stages.map(() => [hidden(), hidden()]),
+  }
+}
+
+/** No rank may be reading the one before. */
+export const writeCommand = (memory: StepMemory, command: Command): void => {
+  const ints = new Int32Array(memory.command)
+  ints[0] = kinds.indexOf(command.kind)
+  if (command.kind === 'copy') ints.set([command.from, command.to, command.length], 1)
+  if (command.kind === 'swap') ints.set([command.a, command.b, command.length], 1)
+  if (command.kind !== 'step') return
+  ints[1] = command.microBatches.length
+  for (const [index, batch] of command.microBatches.entries()) {
+    const { firstSlot, numRows, numTokens, firstToken, firstLength, firstLogits } = batch
+    const numbers = [firstSlot, numRows, numTokens, firstToken, firstLength, firstLogits ?? -1]
+    ints.set(numbers, 2 + index * microBatchInts)
+  }
+}
+
+export const readCommand = (memory: StepMemory): Command => {
+  const ints = new Int32Array(memory.command)
+  const kind = kinds[ints[0]!]
+  if (kind === 'copy') return { kind, from: ints[1]!, to: ints[2]!, length: ints[3]! }
+  if (kind === 'swap') return { kind, a: ints[1]!, b: ints[2]!, length: ints[3]! }
+  if (kind !== 'step') return { kind: 'close' }
+  const microBatches = Array.from({ length: ints[1]! }, (_, index): MicroBatch => {
+    const at = 2 + index * microBatchInts
+    const firstLogits = ints[at + 5]!
+    return {
+      firstSlot: ints[at]!,
+      numRows: ints[at + 1]!,
+      numTokens: ints[at + 2]!,
+      firstToken: ints[at + 3]!,
+      firstLength: ints[at + 4]!,
+      firstLogits: firstLogits < 0 ? null : firstLogits,
+    }
+  })
+  return { kind, microBatches }
+}
