@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs, type ParseArgsOptionsConfig } from 'node:util'
-import type { EngineConfig } from './backend/config.ts'
+import type { ModelConfig } from './backend/config.ts'
 import { adminCommands, runAdminCommand } from './gateway/control/commands.ts'
 import { drainMessage, LocalBackend, type FromLocalBackend } from './gateway/local-backend.ts'
 import type { Gateway } from './gateway/node.ts'
@@ -29,6 +29,8 @@ Flags, each with its environment variable:
   --kv-cache-memory SIZE     512M, 4G, … (BURROW_KV_CACHE_MEMORY, a quarter of the machine's memory)
   --tensor-parallel-size N   ranks that share each layer (BURROW_TENSOR_PARALLEL_SIZE, 1)
   --pipeline-parallel-size N stages of layers (BURROW_PIPELINE_PARALLEL_SIZE, 1)
+  --rope-scaling TYPE        linear, dynamic, yarn or llama3 (BURROW_ROPE_SCALING, the model's own)
+  --rope-factor N            how many times the context (BURROW_ROPE_FACTOR)
   --gateway URL              the gateway's tunnel (BURROW_GATEWAY)
   --token-file FILE          file with the backend token (else BURROW_TOKEN, or --token TOKEN)
   --json                     machine-readable output of keys and backends
@@ -43,6 +45,8 @@ const engineFlags = {
   'kv-cache-memory': flag,
   'tensor-parallel-size': flag,
   'pipeline-parallel-size': flag,
+  'rope-scaling': flag,
+  'rope-factor': flag,
 }
 const modelFlags = { home: flag, model: flag, 'served-model-name': flag, ...engineFlags }
 const gatewayFlags = { host: flag, port: flag, home: flag }
@@ -102,9 +106,7 @@ const up = async (flags: Flags): Promise<void> => {
       home: model.home,
       model: model.modelFolder,
       'served-model-name': model.servedModelName,
-      ...given(model.engine),
-      'tensor-parallel-size': `${model.parallel.tensorParallelSize}`,
-      'pipeline-parallel-size': `${model.parallel.pipelineParallelSize}`,
+      ...engineFlagsOf(model),
     },
     env: { BURROW_TOKEN: token.reveal() },
     log,
@@ -122,12 +124,16 @@ const up = async (flags: Flags): Promise<void> => {
 }
 
 /** The engine's flags for the child: those that were given. */
-const given = (engine: EngineConfig): Record<string, string> => {
+const engineFlagsOf = ({ engine, parallel, ropeOverride }: ModelConfig): Record<string, string> => {
   const flags = {
     'max-model-len': engine.maxModelLen,
     'max-num-seqs': engine.maxNumSeqs,
     'max-num-batched-tokens': engine.maxNumBatchedTokens,
     'kv-cache-memory': engine.kvCacheMemory,
+    'tensor-parallel-size': parallel.tensorParallelSize,
+    'pipeline-parallel-size': parallel.pipelineParallelSize,
+    'rope-scaling': ropeOverride?.type,
+    'rope-factor': ropeOverride?.factor,
   }
   return Object.fromEntries(
     Object.entries(flags).flatMap(([name, value]) =>
@@ -221,6 +227,8 @@ const backendOptions = (flags: Flags) => ({
   kvCacheMemory: flags['kv-cache-memory'],
   tensorParallelSize: flags['tensor-parallel-size'],
   pipelineParallelSize: flags['pipeline-parallel-size'],
+  ropeScaling: flags['rope-scaling'],
+  ropeFactor: flags['rope-factor'],
 })
 
 /** Both resolve once and never reject. */

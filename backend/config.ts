@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { ConfigError } from '../shared/config-error.ts'
 import { parseByteSize } from './byte-size.ts'
 import type { CacheWishes } from './engine/cache-plan.ts'
+import { scalingTypes, type RopeOverride } from './checkpoint/rope-scaling.ts'
 import type { ParallelSizes } from './graph/shard-plan.ts'
 
 export type ModelConfig = {
@@ -17,6 +18,8 @@ export type ModelConfig = {
   readonly engine: EngineConfig
   /** Ranks that the model is split over; whether it can be is known when its config is read. */
   readonly parallel: ParallelSizes
+  /** In place of the model's own rotary scaling. */
+  readonly ropeOverride: RopeOverride | undefined
 }
 
 export type EngineConfig = CacheWishes & {
@@ -45,6 +48,8 @@ export type BackendOptions = {
   readonly kvCacheMemory?: string | undefined
   readonly tensorParallelSize?: string | undefined
   readonly pipelineParallelSize?: string | undefined
+  readonly ropeScaling?: string | undefined
+  readonly ropeFactor?: string | undefined
 }
 
 export const bundledModelFolder = fileURLToPath(new URL('./bundled-model', import.meta.url))
@@ -101,6 +106,7 @@ const readModelConfig = (
     home,
     engine: readEngineConfig(options, env, problems),
     parallel: readParallelSizes(options, env, problems),
+    ropeOverride: readRopeOverride(options, env, problems),
   }
 }
 
@@ -149,6 +155,22 @@ const readParallelSizes = (
     tensorParallelSize: read('tensor-parallel-size', tensor),
     pipelineParallelSize: read('pipeline-parallel-size', pipeline),
   }
+}
+
+const readRopeOverride = (
+  options: BackendOptions,
+  env: Environment,
+  problems: string[],
+): RopeOverride | undefined => {
+  const name = options.ropeScaling || env.BURROW_ROPE_SCALING
+  const factor = options.ropeFactor || env.BURROW_ROPE_FACTOR
+  if (!name && !factor) return undefined
+  const type = scalingTypes.find((known) => known === name)
+  if (type && factor && Number(factor) >= 1) return { type, factor: Number(factor) }
+  problems.push(
+    `--rope-scaling must be one of ${scalingTypes.join(', ')}, and --rope-factor a number from 1 on: give both`,
+  )
+  return undefined
 }
 
 const isModel = (path: string): boolean => {

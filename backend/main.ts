@@ -78,12 +78,12 @@ const conversionName = (modelFolder: string, parallel: ParallelSizes): string =>
 }
 
 const loadModel = async (config: BackendConfig, log: Log) => {
-  const { modelFolder, servedModelName, home, parallel } = config
+  const { modelFolder, servedModelName, home, parallel, ropeOverride } = config
   log.info('reading the model', { model: servedModelName })
   const { tokenizer, chatTemplate } = await loadTextFormat(modelFolder)
   const { endOfSequenceTokens, samplingDefaults } = await readGenerationConfig(modelFolder)
   const graphFolder = join(home, 'models', conversionName(modelFolder, parallel))
-  const manifest = await convertModel(modelFolder, graphFolder, { log, parallel })
+  const manifest = await convertModel(modelFolder, graphFolder, { log, parallel, ropeOverride })
   const { vocabSize, maxPositions } = manifest
   const memory = config.engine.kvCacheMemory ?? Math.floor(memoryBytes() * kvCacheShare)
   const plan = planCache(

@@ -6,7 +6,7 @@
 import { isFields, type Fields } from '../../shared/parse.ts'
 import type { JsonFile } from './json-file.ts'
 
-const scalingTypes = ['linear', 'dynamic', 'yarn', 'llama3'] as const
+export const scalingTypes = ['linear', 'dynamic', 'yarn', 'llama3'] as const
 
 export type RopeScalingType = (typeof scalingTypes)[number]
 

@@ -47,6 +47,8 @@ test('a flag beats its variable, and an empty one is none', () => {
     BURROW_KV_CACHE_MEMORY: '1.5G',
     BURROW_TENSOR_PARALLEL_SIZE: '8',
     BURROW_PIPELINE_PARALLEL_SIZE: '2',
+    BURROW_ROPE_SCALING: 'yarn',
+    BURROW_ROPE_FACTOR: '4',
   }
   const flags = {
     gateway: 'wss://g/tunnel',
@@ -55,6 +57,7 @@ test('a flag beats its variable, and an empty one is none', () => {
     servedModelName: '',
     maxNumSeqs: '8',
     pipelineParallelSize: '3',
+    ropeFactor: '8',
   }
   expect(parseBackendConfig(flags, env)).toEqual({
     gatewayUrl: 'wss://g/tunnel',
@@ -69,6 +72,7 @@ test('a flag beats its variable, and an empty one is none', () => {
       kvCacheMemory: 1.5 * 2 ** 30,
     },
     parallel: { tensorParallelSize: 8, pipelineParallelSize: 3 },
+    ropeOverride: { type: 'yarn', factor: 8 },
   })
 })
 
@@ -121,5 +125,16 @@ test.each(['0', '-1', '1.5', 'two', '1e999'])('%s is no parallel size', (size) =
   expect(problems(() => parseModelConfig(sizes, {}))).toEqual([
     `--tensor-parallel-size must be a whole number from 1, not ${size}`,
     `--pipeline-parallel-size must be a whole number from 1, not ${size}`,
+  ])
+})
+
+test.each([
+  [{ ropeScaling: 'yarn' }],
+  [{ ropeFactor: '8' }],
+  [{ ropeScaling: 'ntk', ropeFactor: '8' }],
+  [{ ropeScaling: 'yarn', ropeFactor: '0.5' }],
+])('%j is no rotary scaling', (options) => {
+  expect(problems(() => parseModelConfig(options, {}))).toEqual([
+    '--rope-scaling must be one of linear, dynamic, yarn, llama3, and --rope-factor a number from 1 on: give both',
   ])
 })
