@@ -23,5 +23,3 @@ export const lineLog = (write: (line: string) => void): Log => ({
   warn: (event, fields = {}) => write(line('warn', event, fields)),
   error: (event, fields = {}) => write(line('error', event, fields)),
 })
-
-export const silentLog: Log = { info: () => {}, warn: () => {}, error: () => {} }

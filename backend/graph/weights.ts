@@ -2,7 +2,7 @@
 import type { ModelConfig } from '../checkpoint/config.ts'
 import { linearWeights } from './operators.ts'
 import type { RotaryTable } from './rotary.ts'
-import { planShards, rangeLength, shareOf, type Range, type RankPlan } from './shard-plan.ts'
+import { rangeLength, shareOf, type Range, type RankPlan } from './shard-plan.ts'
 
 /** A tensor of the checkpoint, or a part of it. */
 export type SourceTensor = {
@@ -126,9 +126,3 @@ export const rankWeights = (config: ModelConfig, plan: RankPlan): Weight[] => {
     ...(plan.isLastStage && !config.tiesEmbeddings ? [byToken('head', 'lm_head.weight')] : []),
   ]
 }
-
-/** The weights of a model that one rank has for itself. */
-export const decoderWeights = (config: ModelConfig): Weight[] =>
-  planShards(config, { tensorParallelSize: 1, pipelineParallelSize: 1 }).flatMap((plan) =>
-    rankWeights(config, plan),
-  )

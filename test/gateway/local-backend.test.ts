@@ -1,7 +1,7 @@
 import { execPath } from 'node:process'
 import { expect, onTestFinished, test } from 'vitest'
 import { LocalBackend } from '../../gateway/local-backend.ts'
-import { silentLog } from '../../shared/log.ts'
+import { silentLog } from '../support/silent-log.ts'
 import { eventually } from '../support/eventually.ts'
 
 const start = (command: readonly [string, ...string[]], flags: Record<string, string> = {}) => {

@@ -1,6 +1,6 @@
 /** Two transports joined in memory, and a raw peer that speaks frames by hand. */
 import type { Log } from '../../shared/log.ts'
-import { silentLog } from '../../shared/log.ts'
+import { silentLog } from './silent-log.ts'
 import { BackendSession, type BackendSessionOptions } from '../../shared/tunnel/backend-session.ts'
 import type { TunnelHandler } from '../../shared/tunnel/exchange.ts'
 import { decodeMessage, encodeMessage, type Frame } from '../../shared/tunnel/frame.ts'

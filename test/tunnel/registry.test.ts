@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { BackendRegistry } from '../../gateway/tunnel/registry.ts'
-import { silentLog } from '../../shared/log.ts'
+import { silentLog } from '../support/silent-log.ts'
 import { BackendSession } from '../../shared/tunnel/backend-session.ts'
 import { MemoryTransport, testHello } from '../support/tunnel-memory.ts'
 import { testRequest } from '../support/tunnel-pair.ts'

@@ -1,8 +1,15 @@
 /** Random weights of any architecture, the same numbers as test/fixtures/architectures/make_golden.py. */
 import type { ModelConfig } from '../../../backend/checkpoint/config.ts'
-import { decoderWeights, type SourceTensor } from '../../../backend/graph/weights.ts'
+import { planShards } from '../../../backend/graph/shard-plan.ts'
+import { rankWeights, type SourceTensor } from '../../../backend/graph/weights.ts'
 import type { Float32Tensors } from '../checkpoint/write-safetensors.ts'
 import { randomSource } from './random-source.ts'
+
+/** Of a model that one rank has whole. */
+const wholeWeights = (config: ModelConfig) =>
+  planShards(config, { tensorParallelSize: 1, pipelineParallelSize: 1 }).flatMap((plan) =>
+    rankWeights(config, plan),
+  )
 
 /** FNV-1a, 32 bits. */
 const seedOf = (name: string): number =>
@@ -19,7 +26,7 @@ const randomValues = ({ name, shape }: SourceTensor): Float32Array => {
 
 /** Every tensor that a checkpoint of this config has. */
 export const randomWeights = (config: ModelConfig): Float32Tensors => {
-  const tensors = decoderWeights(config).flatMap(({ source }) =>
+  const tensors = wholeWeights(config).flatMap(({ source }) =>
     typeof source === 'string' ? [] : source,
   )
   return Object.fromEntries(

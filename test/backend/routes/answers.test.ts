@@ -5,7 +5,7 @@ import type { GenerationStream } from '../../../backend/engine/generation-stream
 import type { LoadedModel } from '../../../backend/served-model.ts'
 import { ChatTemplate } from '../../../backend/tokenizer/chat-template.ts'
 import { loadTokenizer } from '../../../backend/tokenizer/load-tokenizer.ts'
-import { silentLog } from '../../../shared/log.ts'
+import { silentLog } from '../../support/silent-log.ts'
 import type { Usage } from '../../../shared/openai/usage.ts'
 import { ScriptedEngine } from '../../support/scripted-engine.ts'
 

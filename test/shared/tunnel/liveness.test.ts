@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { silentLog } from '../../../shared/log.ts'
+import { silentLog } from '../../support/silent-log.ts'
 import { closeCodes } from '../../../shared/tunnel/error.ts'
 import { Heartbeat, type HeartbeatOptions } from '../../../shared/tunnel/heartbeat.ts'
 import { defaultTiming, limits } from '../../../shared/tunnel/limits.ts'

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { silentLog } from '../../../shared/log.ts'
+import { silentLog } from '../../support/silent-log.ts'
 import { closeCodes } from '../../../shared/tunnel/error.ts'
 import type { OpenRequest, ServedExchange } from '../../../shared/tunnel/exchange.ts'
 import { defaultTiming, limits } from '../../../shared/tunnel/limits.ts'

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { silentLog } from '../../../shared/log.ts'
+import { silentLog } from '../../support/silent-log.ts'
 import { BackendSession } from '../../../shared/tunnel/backend-session.ts'
 import { closeCodes } from '../../../shared/tunnel/error.ts'
 import type { OpenRequest } from '../../../shared/tunnel/exchange.ts'
