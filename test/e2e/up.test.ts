@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { eventually } from '../support/eventually.ts'
 import { RunningBurrow } from '../support/running-burrow.ts'
 import { SseReader } from '../support/sse-reader.ts'
+import { expectedModelCard } from '../support/model-card.ts'
 
 let burrow: RunningBurrow
 let client: OpenAI
@@ -31,32 +32,7 @@ describe('what the write-up asks', () => {
     const text = await response.text()
     expect(JSON.parse(text)).toEqual({
       object: 'list',
-      data: [
-        {
-          id: 'tigerbot',
-          object: 'model',
-          created: expect.any(Number),
-          owned_by: expect.any(String),
-          root: 'tigerbot',
-          parent: null,
-          permission: [
-            {
-              id: expect.stringMatching(/^modelperm-/),
-              object: 'model_permission',
-              created: expect.any(Number),
-              allow_create_engine: false,
-              allow_sampling: true,
-              allow_logprobs: true,
-              allow_search_indices: false,
-              allow_view: true,
-              allow_fine_tuning: false,
-              organization: '*',
-              group: null,
-              is_blocking: false,
-            },
-          ],
-        },
-      ],
+      data: [expectedModelCard('tigerbot', expect.any(Number))],
     })
     expect(text).not.toContain('bundled-model')
     const ids = []

@@ -9,6 +9,7 @@ import { openDatabase } from '../../gateway/db/open.ts'
 import type { ConnectedBackend } from '../../gateway/tunnel/registry.ts'
 import { lineLog } from '../../shared/log.ts'
 import { tempFolder } from '../support/temp-folder.ts'
+import { expectedModelCard } from '../support/model-card.ts'
 
 const backend = (name: string, models: string[], connectedAtMs: number): ConnectedBackend => ({
   backendId: `be_${name}`,
@@ -117,38 +118,18 @@ test('the models of all backends are listed once each, as vLLM does', async () =
     backend('b', ['tiger'], 3_999),
   ])
   const response = await app.request('/v1/models', { headers })
-  const model = (id: string, created: number) => ({
-    id,
-    object: 'model',
-    created,
-    owned_by: 'burrow',
-    root: id,
-    parent: null,
-    permission: [
-      {
-        id: `modelperm-${id}`,
-        object: 'model_permission',
-        created,
-        allow_create_engine: false,
-        allow_sampling: true,
-        allow_logprobs: true,
-        allow_search_indices: false,
-        allow_view: true,
-        allow_fine_tuning: false,
-        organization: '*',
-        group: null,
-        is_blocking: false,
-      },
-    ],
-  })
-
   expect(await summary(response)).toEqual({
     status: 200,
     requestId,
-    body: { object: 'list', data: [model('org/lion', 5), model('tiger', 3)] },
+    body: {
+      object: 'list',
+      data: [expectedModelCard('org/lion', 5), expectedModelCard('tiger', 3)],
+    },
   })
   for (const path of ['/v1/models/org/lion', '/v1/models/org%2Flion']) {
-    expect((await summary(await app.request(path, { headers }))).body).toEqual(model('org/lion', 5))
+    expect((await summary(await app.request(path, { headers }))).body).toEqual(
+      expectedModelCard('org/lion', 5),
+    )
   }
   expect(await summary(await app.request('/v1/models/nobody', { headers }))).toMatchObject({
     status: 404,

@@ -7,6 +7,7 @@ import {
   completionUsageChunk,
 } from '../../../shared/openai/completion.ts'
 import { modelBody, modelListBody } from '../../../shared/openai/model.ts'
+import { expectedModelCard } from '../../support/model-card.ts'
 
 const identity = { id: 'x-1', created: 1_700_000_000, model: 'tigerbot' }
 const usage = { promptTokens: 2, completionTokens: 3 }
@@ -75,32 +76,7 @@ test('a completion and its chunks', () => {
 test('the model list, field for field', () => {
   expect(modelListBody([modelBody('tigerbot', 1_700_000_000)])).toEqual({
     object: 'list',
-    data: [
-      {
-        id: 'tigerbot',
-        object: 'model',
-        created: 1_700_000_000,
-        owned_by: 'burrow',
-        root: 'tigerbot',
-        parent: null,
-        permission: [
-          {
-            id: 'modelperm-tigerbot',
-            object: 'model_permission',
-            created: 1_700_000_000,
-            allow_create_engine: false,
-            allow_sampling: true,
-            allow_logprobs: true,
-            allow_search_indices: false,
-            allow_view: true,
-            allow_fine_tuning: false,
-            organization: '*',
-            group: null,
-            is_blocking: false,
-          },
-        ],
-      },
-    ],
+    data: [expectedModelCard('tigerbot', 1_700_000_000)],
   })
   expect(model.id).toBe('tigerbot')
 })
