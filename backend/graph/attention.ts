@@ -5,7 +5,9 @@
  */
 import type { ModelConfig } from '../checkpoint/config.ts'
 import type { Initializer, Node } from '../onnx/model.ts'
-import { contrib, linear, linearWeights, norm } from './operators.ts'
+import { linear, type Matrices } from './linear.ts'
+import { contrib, norm } from './operators.ts'
+import { biasName } from './weights.ts'
 
 /** The input and output names of one layer's keys and values. */
 export const cacheNames = (layer: number) => ({
@@ -63,8 +65,17 @@ const normedQkv = (
 const attentionInputs = ['seqlens_k', 'total_sequence_length', 'rotary_cos', 'rotary_sin'] as const
 
 /** From `hidden`, the layer's normed input, to `layers.N.output.y`. */
-export const attentionNodes = (config: ModelConfig, layer: number, hidden: string): Node[] => {
+export const attentionNodes = (
+  config: ModelConfig,
+  matrices: Matrices,
+  layer: number,
+  hidden: string,
+): Node[] => {
   const at = (name: string): string => `layers.${layer}.${name}`
+  const projection = (name: string, hasBias: boolean) => ({
+    matrix: matrices(at(name)),
+    bias: hasBias ? biasName(at(name)) : null,
+  })
   const { past, present } = cacheNames(layer)
   // Empty names for key and value: the query holds all three.
   const packed = { nodes: [], names: [at('qkv.y'), '', ''] }
@@ -84,9 +95,9 @@ export const attentionNodes = (config: ModelConfig, layer: number, hidden: strin
     },
   }
   return [
-    ...linear(hidden, linearWeights(at('qkv'), config.hasQkvBias), at('qkv.y')),
+    ...linear(hidden, projection('qkv', config.hasQkvBias), at('qkv.y')),
     ...qkv.nodes,
     attention,
-    ...linear(at('attention'), linearWeights(at('output'), config.hasOutputBias), at('output.y')),
+    ...linear(at('attention'), projection('output', config.hasOutputBias), at('output.y')),
   ]
 }

@@ -13,6 +13,7 @@ import { formatVersion, graphFiles, rankFiles, readManifest, type Manifest } fro
 import { publishFolder, removeLeftovers } from './publish-folder.ts'
 import { segmentsOf } from './segments.ts'
 import { planShards, type ParallelSizes, type RankPlan } from './shard-plan.ts'
+import { plainFormat, type WeightFormat } from './weight-format.ts'
 import { externalInitializers, placeWeights, writeWeights } from './weights-file.ts'
 import { rankWeights } from './weights.ts'
 
@@ -38,12 +39,12 @@ const writeConversion = async (
   folder: string,
   config: ModelConfig,
   plans: readonly RankPlan[],
-  source: Pick<Manifest, 'fingerprint' | keyof ParallelSizes>,
+  source: Pick<Manifest, 'fingerprint' | keyof ParallelSizes | keyof WeightFormat>,
 ): Promise<Manifest> => {
   const ranks = plans.map((plan) => ({
     plan,
     files: rankFiles(plans, plan),
-    weights: placeWeights(rankWeights(config, plan)),
+    weights: placeWeights(rankWeights(config, plan, source)),
   }))
   const checkpoint = await Checkpoint.open(modelFolder)
   try {
@@ -55,7 +56,7 @@ const writeConversion = async (
     for (const { plan, files, weights } of ranks) {
       const initializers = externalInitializers(weights, files.weights)
       for (const [index, segment] of segmentsOf(plan).entries()) {
-        const model = encodeModel(decoderGraph(config, plan, segment, initializers))
+        const model = encodeModel(decoderGraph(config, plan, segment, weights, initializers))
         await writeFile(join(folder, files.models[index] ?? ''), model)
       }
     }
@@ -77,6 +78,8 @@ export type ConvertOptions = {
   readonly ropeOverride?: RopeOverride | undefined
   /** Default: one rank that has the whole model. */
   readonly parallel?: ParallelSizes | undefined
+  /** Default: float32, not quantised. */
+  readonly format?: WeightFormat | undefined
 }
 
 const alone: ParallelSizes = { tensorParallelSize: 1, pipelineParallelSize: 1 }
@@ -85,8 +88,7 @@ const alone: ParallelSizes = { tensorParallelSize: 1, pipelineParallelSize: 1 }
  * Writes graphs, weights and manifest.json of a checkpoint (config.json with safetensors or PyTorch
  * files, or GGUF) to `outFolder`, for one rank or for several, or leaves them when they are up to
  * date. The folder appears whole or not at all;
- * processes that convert at once end with one whole conversion. Weights become float32: `outFolder`
- * takes twice a 16-bit checkpoint's size.
+ * processes that convert at once end with one whole conversion.
  * @param modelFolder or a .gguf file
  * @param outFolder made with its parents; it may hold an older conversion, and nothing else
  * @throws ModelFolderError that names the file at fault, ShardingError
@@ -94,13 +96,15 @@ const alone: ParallelSizes = { tensorParallelSize: 1, pipelineParallelSize: 1 }
 export const convertModel = async (
   modelFolder: string,
   outFolder: string,
-  { log, ropeOverride, parallel = alone }: ConvertOptions = {},
+  { log, ropeOverride, parallel = alone, format = plainFormat }: ConvertOptions = {},
 ): Promise<Manifest> => {
   const { path: configPath, text: configText } = await readConfigText(modelFolder)
   const config = parseConfig(configPath, configText, ropeOverride)
-  const plans = planShards(config, parallel)
+  const plans = planShards(config, parallel, format.quantization)
   const { tensorParallelSize, pipelineParallelSize } = parallel
-  const options = { tensorParallelSize, pipelineParallelSize, ropeOverride }
+  const { dtype, quantization } = format
+  const sizes = { tensorParallelSize, pipelineParallelSize }
+  const options = { ...sizes, dtype, quantization, ropeOverride }
   const source = await fingerprint(modelFolder, configText, options)
   const existing = await findConversion(outFolder, source)
   if (existing !== null) return existing
@@ -113,8 +117,9 @@ export const convertModel = async (
     log?.info('converting model', { model: basename(modelFolder) })
     const manifest = await writeConversion(modelFolder, temporary, config, plans, {
       fingerprint: source,
-      tensorParallelSize,
-      pipelineParallelSize,
+      ...sizes,
+      dtype,
+      quantization,
     })
     await publishFolder(temporary, outFolder, async () => {
       return (await findConversion(outFolder, source)) !== null

@@ -21,22 +21,26 @@ import type { ModelConfig } from '../checkpoint/config.ts'
 import type { Graph, Initializer, Node, ValueInfo } from '../onnx/model.ts'
 import { attentionNodes, attentionShapes, cacheNames } from './attention.ts'
 import { feedForwardNodes } from './feed-forward.ts'
-import { addAndNorm, linear, linearWeights, norm } from './operators.ts'
+import { linear, lookUp, lookUpTable, matricesOf, type Matrices } from './linear.ts'
+import { addAndNorm, norm } from './operators.ts'
 import type { Block, Segment } from './segments.ts'
 import { shareOf, type RankPlan } from './shard-plan.ts'
+import type { Weight } from './weights.ts'
 
 /** A sum that is not computed yet: the residual stream, and what the last block adds to it. */
 type Stream = { readonly residual: string; readonly addend: string | null }
 
 /** What rank and segment begin with, as nodes, and the stream's name. */
-const beginning = ({ embeds }: Segment, plan: RankPlan): { nodes: Node[]; residual: string } => {
+const beginning = (
+  { embeds }: Segment,
+  plan: RankPlan,
+  matrices: Matrices,
+): { nodes: Node[]; residual: string } => {
   if (embeds) {
-    const gather: Node = {
-      operator: 'Gather',
-      inputs: ['embedding', 'input_ids'],
-      outputs: ['embedded'],
+    return {
+      nodes: lookUp(matrices('embedding'), 'input_ids', 'embedded'),
+      residual: 'embedded',
     }
-    return { nodes: [gather], residual: 'embedded' }
   }
   if (plan.tensorParallelSize === 1) return { nodes: [], residual: 'parts' }
   const sum: Node = {
@@ -51,6 +55,7 @@ const beginning = ({ embeds }: Segment, plan: RankPlan): { nodes: Node[]; residu
 /** One half of a layer: norms the stream, and leaves its own output as the stream's addend. */
 const blockNodes = (
   config: ModelConfig,
+  matrices: Matrices,
   { layer, kind }: Block,
   stream: Stream,
   plan: RankPlan,
@@ -66,8 +71,10 @@ const blockNodes = (
       ? norm(residual, scale, `${scale}.y`, epsilon)
       : addAndNorm([residual, addend], scale, { sum, y: `${scale}.y` }, epsilon)
   const block = isAttention
-    ? attentionNodes(config, layer, `${scale}.y`)
-    : feedForwardNodes(config, layer, `${scale}.y`, { addsDownBias: plan.tensorRank === 0 })
+    ? attentionNodes(config, matrices, layer, `${scale}.y`)
+    : feedForwardNodes(config, matrices, layer, `${scale}.y`, {
+        addsDownBias: plan.tensorRank === 0,
+      })
   return {
     nodes: [normed, ...block],
     stream: {
@@ -78,7 +85,11 @@ const blockNodes = (
 }
 
 /** The wanted rows only, normed, to logits. */
-const headNodes = (config: ModelConfig, { residual, addend }: Stream): Node[] => [
+const headNodes = (
+  config: ModelConfig,
+  matrices: Matrices,
+  { residual, addend }: Stream,
+): Node[] => [
   ...(addend === null
     ? []
     : [{ operator: 'Add', inputs: [residual, addend], outputs: ['decoded'] }]),
@@ -96,7 +107,7 @@ const headNodes = (config: ModelConfig, { residual, addend }: Stream): Node[] =>
   norm('wanted_rows', 'final_norm', 'final_norm.y', config.rmsNormEpsilon),
   ...linear(
     'final_norm.y',
-    linearWeights(config.tiesEmbeddings ? 'embedding' : 'head', false),
+    { matrix: matrices(config.tiesEmbeddings ? 'embedding' : 'head'), bias: null },
     'logits',
   ),
 ]
@@ -108,15 +119,20 @@ const partNode = ({ residual, addend }: Stream, { tensorRank }: RankPlan): Node 
   return { operator: 'Add', inputs: [residual, addend], outputs: ['part'] }
 }
 
-const segmentNodes = (config: ModelConfig, plan: RankPlan, segment: Segment): Node[] => {
-  const { nodes, residual } = beginning(segment, plan)
+const segmentNodes = (
+  config: ModelConfig,
+  plan: RankPlan,
+  segment: Segment,
+  matrices: Matrices,
+): Node[] => {
+  const { nodes, residual } = beginning(segment, plan, matrices)
   let stream: Stream = { residual, addend: null }
   for (const block of segment.blocks) {
-    const next = blockNodes(config, block, stream, plan)
+    const next = blockNodes(config, matrices, block, stream, plan)
     nodes.push(...next.nodes)
     stream = next.stream
   }
-  nodes.push(...(segment.hasHead ? headNodes(config, stream) : [partNode(stream, plan)]))
+  nodes.push(...(segment.hasHead ? headNodes(config, matrices, stream) : [partNode(stream, plan)]))
   return nodes
 }
 
@@ -137,13 +153,15 @@ const constants = (config: ModelConfig): Initializer[] => {
 
 /**
  * @param config the whole model's
- * @param weights the rank's initialisers by the names of weights.ts; the graph has those that it needs
+ * @param weights the rank's
+ * @param initializers that store them; the graph has those that it needs
  */
 export const decoderGraph = (
   config: ModelConfig,
   plan: RankPlan,
   segment: Segment,
-  weights: readonly Initializer[],
+  weights: readonly Weight[],
+  initializers: readonly Initializer[],
 ): Graph => {
   const share = shareOf(config, plan)
   const { embeds, blocks, hasHead } = segment
@@ -161,12 +179,15 @@ export const decoderGraph = (
     { name: 'seqlens_k', type: 'int32', dims: ['batch'] },
     { name: 'total_sequence_length', type: 'int32', dims: [1] },
   ]
-  const nodes = segmentNodes(share, plan, segment)
+  const nodes = segmentNodes(share, plan, segment, matricesOf(weights))
+  const tables = initializers.filter(({ name }) => name === 'embedding').map(lookUpTable)
   const used = new Set(nodes.flatMap(({ inputs }) => inputs))
   return {
     name: 'decoder',
     nodes,
-    initializers: [...constants(share), ...weights].filter(({ name }) => used.has(name)),
+    initializers: [...constants(share), ...tables, ...initializers].filter(({ name }) =>
+      used.has(name),
+    ),
     inputs: [
       embeds ? { name: 'input_ids', type: 'int64', dims: ['batch', 'sequence'] } : parts,
       ...(caches.length > 0 ? lengths : []),

@@ -4,7 +4,8 @@
  */
 import type { ModelConfig } from '../checkpoint/config.ts'
 import type { Node } from '../onnx/model.ts'
-import { linear, linearWeights } from './operators.ts'
+import { linear, type Matrices } from './linear.ts'
+import { biasName } from './weights.ts'
 
 /**
  * From `hidden`, the normed sum of the layer's input and attention, to `layers.N.down.y`.
@@ -12,13 +13,16 @@ import { linear, linearWeights } from './operators.ts'
  */
 export const feedForwardNodes = (
   { hasMlpBias }: ModelConfig,
+  matrices: Matrices,
   layer: number,
   hidden: string,
   { addsDownBias }: { readonly addsDownBias: boolean },
 ): Node[] => {
   const at = (name: string): string => `layers.${layer}.${name}`
-  const project = (x: string, name: string, hasBias: boolean): Node[] =>
-    linear(x, linearWeights(at(name), hasBias), at(`${name}.y`))
+  const project = (x: string, name: string, hasBias: boolean): Node[] => {
+    const bias = hasBias ? biasName(at(name)) : null
+    return linear(x, { matrix: matrices(at(name)), bias }, at(`${name}.y`))
+  }
   return [
     ...project(hidden, 'gate', hasMlpBias),
     ...project(hidden, 'up', hasMlpBias),

@@ -6,6 +6,7 @@ import type { RopeOverride } from '../checkpoint/rope-scaling.ts'
 import { findWeightFiles } from '../checkpoint/weight-files.ts'
 import { formatVersion } from './manifest.ts'
 import type { ParallelSizes } from './shard-plan.ts'
+import type { WeightFormat } from './weight-format.ts'
 
 /**
  * A hash of the converter's version, the configuration's text, the options of the conversion and the
@@ -15,7 +16,7 @@ import type { ParallelSizes } from './shard-plan.ts'
 export const fingerprint = async (
   modelFolder: string,
   configText: string,
-  options: ParallelSizes & { readonly ropeOverride?: RopeOverride | undefined },
+  options: ParallelSizes & WeightFormat & { readonly ropeOverride?: RopeOverride | undefined },
 ): Promise<string> => {
   const files = []
   for (const path of (await findWeightFiles(modelFolder)).paths) {

@@ -5,9 +5,15 @@ import { JsonFile } from '../checkpoint/json-file.ts'
 import { ModelFolderError } from '../model-folder-error.ts'
 import { segmentsOf } from './segments.ts'
 import type { RankPlan } from './shard-plan.ts'
+import {
+  quantizations,
+  weightDtypes,
+  type Quantization,
+  type WeightDtype,
+} from './weight-format.ts'
 
 /** Raised whenever what convert.ts writes changes: older conversions are then made anew. */
-export const formatVersion = 2
+export const formatVersion = 3
 
 /** The files of a converted model's folder; where several ranks share it, each has its own. */
 export const graphFiles = {
@@ -45,6 +51,8 @@ export type Manifest = {
   readonly fingerprint: string
   readonly tensorParallelSize: number
   readonly pipelineParallelSize: number
+  readonly dtype: WeightDtype
+  readonly quantization: Quantization
   readonly hiddenSize: number
   readonly intermediateSize: number
   readonly numLayers: number
@@ -69,11 +77,18 @@ export const parseManifest = (path: string, text: string): Manifest => {
   }
   const { fingerprint } = file.fields
   if (typeof fingerprint !== 'string') throw file.error('fingerprint must be a string')
+  const oneOf = <T extends string>(name: string, known: readonly T[]): T => {
+    const found = known.find((value) => value === file.fields[name])
+    if (found === undefined) throw file.error(`${name} must be one of ${known.join(', ')}`)
+    return found
+  }
   return {
     formatVersion: version,
     fingerprint,
     tensorParallelSize: file.requiredCount('tensorParallelSize'),
     pipelineParallelSize: file.requiredCount('pipelineParallelSize'),
+    dtype: oneOf('dtype', weightDtypes),
+    quantization: oneOf('quantization', quantizations),
     hiddenSize: file.requiredCount('hiddenSize'),
     intermediateSize: file.requiredCount('intermediateSize'),
     numLayers: file.requiredCount('numLayers'),

@@ -3,6 +3,7 @@
  * ranges for the pipeline. Pure numbers, known before any weight is read.
  */
 import type { ModelConfig } from '../checkpoint/config.ts'
+import { quantizationBlock, type Quantization } from './weight-format.ts'
 
 /** `begin` inclusive, `end` exclusive. */
 export type Range = { readonly begin: number; readonly end: number }
@@ -16,7 +17,7 @@ export type ParallelSizes = {
 
 export type ShardedSizes = Pick<
   ModelConfig,
-  'numLayers' | 'numHeads' | 'numKvHeads' | 'intermediateSize' | 'vocabSize'
+  'numLayers' | 'numHeads' | 'numKvHeads' | 'headDim' | 'intermediateSize' | 'vocabSize'
 >
 
 export type RankPlan = {
@@ -54,8 +55,12 @@ const largestSuggestion = 64
 const rowBlock = 16
 
 /** Why the model cannot be split over so many ranks; none when it can. */
-const tensorProblems = (sizes: ShardedSizes, ranks: number): string[] => {
-  const { numHeads, numKvHeads, intermediateSize } = sizes
+const tensorProblems = (
+  sizes: ShardedSizes,
+  ranks: number,
+  quantization: Quantization,
+): string[] => {
+  const { numHeads, numKvHeads, headDim, intermediateSize } = sizes
   const problems: string[] = []
   if (numHeads % ranks !== 0) problems.push(`its ${numHeads} query heads do not divide by ${ranks}`)
   if (numKvHeads % ranks !== 0 && ranks % numKvHeads !== 0) {
@@ -64,26 +69,43 @@ const tensorProblems = (sizes: ShardedSizes, ranks: number): string[] => {
   if (intermediateSize % ranks !== 0) {
     problems.push(`its intermediate size ${intermediateSize} does not divide by ${ranks}`)
   }
+  if (problems.length > 0 || quantization === 'none' || ranks === 1) return problems
+  // What is split by columns is split between blocks, each of which has one scale.
+  const columns = {
+    'query heads have': numHeads * headDim,
+    'feed-forward part has': intermediateSize,
+  }
+  for (const [what, all] of Object.entries(columns)) {
+    const each = all / ranks
+    if (each % quantizationBlock === 0) continue
+    problems.push(
+      `a rank's ${what} ${each} features, no whole blocks of ${quantizationBlock} for ${quantization}`,
+    )
+  }
   return problems
 }
 
-const workingTensorSizes = (sizes: ShardedSizes): number[] =>
+const workingTensorSizes = (sizes: ShardedSizes, quantization: Quantization): number[] =>
   Array.from({ length: largestSuggestion }, (_, index) => index + 1).filter(
-    (ranks) => tensorProblems(sizes, ranks).length === 0,
+    (ranks) => tensorProblems(sizes, ranks, quantization).length === 0,
   )
 
 /** @throws ShardingError with the numbers, and the sizes that would work */
-const checkSizes = (sizes: ShardedSizes, parallel: ParallelSizes): void => {
+const checkSizes = (
+  sizes: ShardedSizes,
+  parallel: ParallelSizes,
+  quantization: Quantization,
+): void => {
   const { tensorParallelSize, pipelineParallelSize } = parallel
   for (const size of [tensorParallelSize, pipelineParallelSize]) {
     if (Number.isSafeInteger(size) && size >= 1) continue
     throw new ShardingError(`a parallel size must be a whole number from 1, not ${size}`)
   }
-  const problems = tensorProblems(sizes, tensorParallelSize)
+  const problems = tensorProblems(sizes, tensorParallelSize, quantization)
   if (problems.length > 0) {
     throw new ShardingError(
       `the model cannot be split over a tensor parallel size of ${tensorParallelSize}: ` +
-        `${problems.join(', ')}; sizes that work: ${workingTensorSizes(sizes).join(', ')}`,
+        `${problems.join(', ')}; sizes that work: ${workingTensorSizes(sizes, quantization).join(', ')}`,
     )
   }
   if (pipelineParallelSize > sizes.numLayers) {
@@ -123,9 +145,17 @@ const vocabOf = (vocabSize: number, tensorRank: number, ranks: number) => {
   return { vocab, vocabRows: Math.ceil((each + 1) / rowBlock) * rowBlock }
 }
 
-/** All ranks, in order. @throws ShardingError */
-export const planShards = (sizes: ShardedSizes, parallel: ParallelSizes): RankPlan[] => {
-  checkSizes(sizes, parallel)
+/**
+ * All ranks, in order.
+ * @param quantization of the weights, whose blocks are not split
+ * @throws ShardingError
+ */
+export const planShards = (
+  sizes: ShardedSizes,
+  parallel: ParallelSizes,
+  quantization: Quantization = 'none',
+): RankPlan[] => {
+  checkSizes(sizes, parallel, quantization)
   const { tensorParallelSize: ranks, pipelineParallelSize: stages } = parallel
   return Array.from({ length: ranks * stages }, (_, rank) => {
     const tensorRank = rank % ranks

@@ -24,9 +24,6 @@ export const wholePart = (dims: readonly number[]): TensorPart => {
   return { width, rows: { begin: 0, end: height }, columns: { begin: 0, end: width } }
 }
 
-export const partLength = ({ rows, columns }: TensorPart): number =>
-  rangeLength(rows) * rangeLength(columns)
-
 /** How many elements of the part lie before `element` of the whole matrix. */
 const elementsBefore = ({ width, rows, columns }: TensorPart, element: number): number => {
   const row = Math.floor(element / width)

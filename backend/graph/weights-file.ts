@@ -1,31 +1,41 @@
 /**
- * The graphs' external data: one file a rank with all its weights as float32, each at its own place. The
- * checkpoint is read once, however many ranks there are.
+ * The graphs' external data: one file a rank with all its weights, each at its own place. The checkpoint
+ * is read once, however many ranks there are.
  */
 import { open, type FileHandle } from 'node:fs/promises'
 import type { Checkpoint } from '../checkpoint/checkpoint.ts'
 import type { ModelConfig } from '../checkpoint/config.ts'
 import type { Initializer } from '../onnx/model.ts'
+import { dataTypes } from '../onnx/data-type.ts'
+import { encodeRows } from './encode-weights.ts'
 import { rotaryTable, type RotaryTable } from './rotary.ts'
-import { cut, partLength, partOf, wholePart, type TensorPart } from './tensor-part.ts'
+import { rangeLength } from './shard-plan.ts'
+import { cut, partOf, wholePart, type TensorPart } from './tensor-part.ts'
+import { storedTensors, type StoredTensor } from './weight-format.ts'
 import type { Weight } from './weights.ts'
 
 /** ONNX Runtime maps external data into memory, which goes by whole pages. */
 const alignment = 4096
 
-const bytesPerElement = 4
+export type PlacedTensor = StoredTensor & { readonly offset: number; readonly numBytes: number }
 
-export type PlacedWeight = Weight & { readonly offset: number; readonly numBytes: number }
+/** A weight with what is stored of it: its values, or its codes and scales. */
+export type PlacedWeight = Weight & { readonly tensors: readonly PlacedTensor[] }
 
 /** Where each weight lies in the file: known before any of them is read. */
 export const placeWeights = (weights: readonly Weight[]): PlacedWeight[] => {
   let end = 0
-  return weights.map((weight) => {
+  const place = (tensor: StoredTensor): PlacedTensor => {
     const offset = Math.ceil(end / alignment) * alignment
-    const numBytes = weight.dims.reduce((product, dim) => product * dim, bytesPerElement)
+    const { bytes } = dataTypes[tensor.type]
+    const numBytes = tensor.dims.reduce((product, dim) => product * dim, bytes)
     end = offset + numBytes
-    return { ...weight, offset, numBytes }
-  })
+    return { ...tensor, offset, numBytes }
+  }
+  return weights.map((weight) => ({
+    ...weight,
+    tensors: storedTensors(weight.name, weight.dims, weight.encoding).map(place),
+  }))
 }
 
 /** The initialisers of the placed weights; `location` is the file's name beside the model. */
@@ -33,26 +43,25 @@ export const externalInitializers = (
   weights: readonly PlacedWeight[],
   location: string,
 ): Initializer[] =>
-  weights.map(({ name, dims, offset, numBytes }) => ({
-    name,
-    dims,
-    type: 'float32',
-    data: { location, offset, numBytes },
-  }))
+  weights.flatMap(({ tensors }) =>
+    tensors.map(({ name, dims, type, offset, numBytes }) => ({
+      name,
+      dims,
+      type,
+      data: { location, offset, numBytes },
+    })),
+  )
 
 /** The weights of one rank and the file that they go to. */
 export type WeightsFile = { readonly path: string; readonly weights: readonly PlacedWeight[] }
 
 /** The bytes of a file with these weights. */
 export const weightsFileBytes = (weights: readonly PlacedWeight[]): number =>
-  Math.max(0, ...weights.map(({ offset, numBytes }) => offset + numBytes))
+  weights
+    .flatMap(({ tensors }) => tensors)
+    .reduce((end, { offset, numBytes }) => Math.max(end, offset + numBytes), 0)
 
-const writeFully = async (
-  file: FileHandle,
-  piece: Float32Array,
-  position: number,
-): Promise<void> => {
-  const bytes = new Uint8Array(piece.buffer, piece.byteOffset, piece.byteLength)
+const writeFully = async (file: FileHandle, bytes: Uint8Array, position: number): Promise<void> => {
   let done = 0
   while (done < bytes.length) {
     const { bytesWritten } = await file.write(bytes, done, bytes.length - done, position + done)
@@ -60,32 +69,55 @@ const writeFully = async (
   }
 }
 
-/** Where a part of a tensor goes: `offset` bytes into the file. */
-type Target = { readonly file: FileHandle; readonly offset: number; readonly part: TensorPart }
+/** Where a part of a tensor goes: into the rows of a stored weight from `firstRow` on. */
+type Target = {
+  readonly file: FileHandle
+  readonly weight: PlacedWeight
+  readonly firstRow: number
+  readonly part: TensorPart
+}
 
 /** Targets by the tensor that they are parts of. */
 const groupTargets = (files: readonly (readonly [FileHandle, WeightsFile])[]) => {
   const tensors = new Map<string, { shape: readonly number[]; targets: Target[] }>()
   const tables = new Map<RotaryTable, Target[]>()
   for (const [file, { weights }] of files) {
-    for (const { source, offset, dims } of weights) {
+    for (const weight of weights) {
+      const { source, dims } = weight
       if (typeof source === 'string') {
         const targets = tables.get(source) ?? []
         tables.set(source, targets)
-        targets.push({ file, offset, part: wholePart(dims) })
+        targets.push({ file, weight, firstRow: 0, part: wholePart(dims) })
         continue
       }
-      let end = offset
+      let firstRow = 0
       for (const tensor of source) {
         const known = tensors.get(tensor.name) ?? { shape: tensor.shape, targets: [] }
         tensors.set(tensor.name, known)
         const part = partOf(tensor)
-        known.targets.push({ file, offset: end, part })
-        end += partLength(part) * bytesPerElement
+        known.targets.push({ file, weight, firstRow, part })
+        firstRow += rangeLength(part.rows)
       }
     }
   }
   return { tensors, tables }
+}
+
+/** @param values whole rows of the weight, from its row `row` on */
+const writeRows = async (
+  file: FileHandle,
+  { tensors, encoding, dims }: PlacedWeight,
+  row: number,
+  values: Float32Array,
+): Promise<void> => {
+  const { data, scales } = encodeRows(values, dims[1] ?? 1, encoding)
+  const stored = scales === null ? [data] : [data, new Uint8Array(scales.buffer)]
+  for (const [index, bytes] of stored.entries()) {
+    const tensor = tensors[index]
+    if (tensor === undefined) throw new Error('a weight has more parts than places')
+    const rowBytes = tensor.numBytes / (dims[0] ?? 1)
+    await writeFully(file, bytes, tensor.offset + row * rowBytes)
+  }
 }
 
 const writeTargets = async (
@@ -94,9 +126,11 @@ const writeTargets = async (
 ): Promise<void> => {
   let first = 0
   for await (const piece of pieces) {
-    for (const { file, offset, part } of targets) {
+    for (const { file, weight, firstRow, part } of targets) {
       const { values, position } = cut(piece, first, part)
-      await writeFully(file, values, offset + position * bytesPerElement)
+      // Pieces are whole rows of the tensor, so these are whole rows of its part.
+      const row = firstRow + position / rangeLength(part.columns)
+      if (values.length > 0) await writeRows(file, weight, row, values)
     }
     first += piece.length
   }

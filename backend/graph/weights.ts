@@ -1,8 +1,8 @@
 /** Which weights a rank's graphs have, and which parts of a checkpoint's tensors they are made of. */
 import type { ModelConfig } from '../checkpoint/config.ts'
-import { linearWeights } from './operators.ts'
 import type { RotaryTable } from './rotary.ts'
 import { rangeLength, shareOf, type Range, type RankPlan } from './shard-plan.ts'
+import { encodingOf, type Encoding, type WeightFormat, type WeightRole } from './weight-format.ts'
 
 /** A tensor of the checkpoint, or a part of it. */
 export type SourceTensor = {
@@ -15,10 +15,12 @@ export type SourceTensor = {
   readonly columns?: Range
 }
 
-/** A float32 initialiser of the graph. */
+/** An initialiser of the graph, or two where it is quantised. */
 export type Weight = {
   readonly name: string
+  /** Of its values. */
   readonly dims: readonly number[]
+  readonly encoding: Encoding
   /**
    * Parts of the checkpoint, one after the other along the first dimension, or computed. Rows of `dims`
    * beyond them are zeros.
@@ -33,12 +35,19 @@ const dimsOf = ({ shape, rows, columns }: SourceTensor): number[] =>
     return range === undefined ? size : rangeLength(range)
   })
 
-/** A weight made of checkpoint matrices [rows, columns], stacked: [all rows, columns]. */
-const stack = (name: string, ...source: readonly SourceTensor[]): Weight => {
+/** A weight before it is known in which form it is stored. */
+type UnencodedWeight = Omit<Weight, 'encoding'> & { readonly role: WeightRole }
+
+/** A weight made of checkpoint tensors, stacked along the first dimension. */
+const stack = (name: string, ...source: readonly SourceTensor[]): UnencodedWeight => {
   const all = source.map(dimsOf)
   const rows = all.reduce((sum, dims) => sum + (dims[0] ?? 0), 0)
-  return { name, dims: [rows, ...(all[0]?.slice(1) ?? [])], source }
+  const dims = [rows, ...(all[0]?.slice(1) ?? [])]
+  return { name, dims, source, role: dims.length === 1 ? 'vector' : 'matrix' }
 }
+
+/** What the bias of the projection with this matrix is called. */
+export const biasName = (matrix: string): string => `${matrix}_bias`
 
 const times = ({ begin, end }: Range, size: number): Range => ({
   begin: begin * size,
@@ -51,7 +60,7 @@ type Outputs = { readonly size: number; readonly rows: Range }
 /** The input features likewise. */
 type Inputs = { readonly size: number; readonly columns?: Range }
 
-const layerWeights = (config: ModelConfig, plan: RankPlan, layer: number): Weight[] => {
+const layerWeights = (config: ModelConfig, plan: RankPlan, layer: number): UnencodedWeight[] => {
   const { hiddenSize, intermediateSize, headDim, numHeads, numKvHeads } = config
   const share = shareOf(config, plan)
   const queries = { size: numHeads * headDim, rows: times(plan.heads, headDim) }
@@ -69,7 +78,7 @@ const layerWeights = (config: ModelConfig, plan: RankPlan, layer: number): Weigh
     { size, ...columns }: Inputs,
     modules: Readonly<Record<string, Outputs>>,
     hasBias: boolean,
-  ): Weight[] => {
+  ): UnencodedWeight[] => {
     const all = Object.entries(modules)
     const matrices = all.map(([module, output]) =>
       tensor(`${module}.weight`, [output.size, size], { rows: output.rows, ...columns }),
@@ -77,10 +86,10 @@ const layerWeights = (config: ModelConfig, plan: RankPlan, layer: number): Weigh
     const biases = all.map(([module, output]) =>
       tensor(`${module}.bias`, [output.size], { rows: output.rows }),
     )
-    const { matrix, bias } = linearWeights(`layers.${layer}.${name}`, hasBias)
-    return [stack(matrix, ...matrices), ...(bias === null ? [] : [stack(bias, ...biases)])]
+    const matrix = `layers.${layer}.${name}`
+    return [stack(matrix, ...matrices), ...(hasBias ? [stack(biasName(matrix), ...biases)] : [])]
   }
-  const scale = (name: string, module: string, size: number): Weight =>
+  const scale = (name: string, module: string, size: number): UnencodedWeight =>
     stack(`layers.${layer}.${name}`, tensor(`${module}.weight`, [size]))
   const headNorms = [
     scale('query_norm', 'self_attn.q_norm', headDim),
@@ -103,26 +112,38 @@ const layerWeights = (config: ModelConfig, plan: RankPlan, layer: number): Weigh
   ]
 }
 
-/** All weights of a rank, in the order in which they are stored. Matrices are [out, in]. */
-export const rankWeights = (config: ModelConfig, plan: RankPlan): Weight[] => {
-  const byToken = (name: string, tensor: string): Weight => ({
+const unencodedWeights = (config: ModelConfig, plan: RankPlan): UnencodedWeight[] => {
+  const byToken = (name: string, tensor: string): UnencodedWeight => ({
     name,
     dims: [plan.vocabRows, config.hiddenSize],
     source: [{ name: tensor, shape: [config.vocabSize, config.hiddenSize], rows: plan.vocab }],
+    role: 'token',
+  })
+  const table = (name: string, source: RotaryTable): UnencodedWeight => ({
+    name,
+    dims: [config.maxPositions, config.headDim / 2],
+    source,
+    role: 'vector',
   })
   const { begin, end } = plan.layers
   const layers = Array.from({ length: end - begin }, (_, index) =>
     layerWeights(config, plan, begin + index),
   )
   const needsEmbedding = plan.isFirstStage || (plan.isLastStage && config.tiesEmbeddings)
-  const rotaryDims = [config.maxPositions, config.headDim / 2]
   const finalNorm = { name: 'model.norm.weight', shape: [config.hiddenSize] }
   return [
     ...(needsEmbedding ? [byToken('embedding', 'model.embed_tokens.weight')] : []),
-    { name: 'rotary_cos', dims: rotaryDims, source: 'cos' },
-    { name: 'rotary_sin', dims: rotaryDims, source: 'sin' },
+    table('rotary_cos', 'cos'),
+    table('rotary_sin', 'sin'),
     ...layers.flat(),
     ...(plan.isLastStage ? [stack('final_norm', finalNorm)] : []),
     ...(plan.isLastStage && !config.tiesEmbeddings ? [byToken('head', 'lm_head.weight')] : []),
   ]
 }
+
+/** All weights of a rank, in the order in which they are stored. Matrices are [out, in]. */
+export const rankWeights = (config: ModelConfig, plan: RankPlan, format: WeightFormat): Weight[] =>
+  unencodedWeights(config, plan).map(({ role, ...weight }) => ({
+    ...weight,
+    encoding: encodingOf(role, weight.dims[1] ?? 1, format),
+  }))

@@ -48,10 +48,12 @@ test('a conversion leaves three files, and the manifest that it returns', async 
   const lines: string[] = []
   const manifest = await convertModel(checkpoint, out, { log: lineLog((l) => lines.push(l)) })
   expect(manifest).toEqual({
-    formatVersion: 2,
+    formatVersion: 3,
     fingerprint: expect.stringMatching(/^[0-9a-f]{64}$/),
     tensorParallelSize: 1,
     pipelineParallelSize: 1,
+    dtype: 'float32',
+    quantization: 'none',
     hiddenSize: 64,
     intermediateSize: 80,
     numLayers: 3,

@@ -1,6 +1,7 @@
 /** Random weights of any architecture, the same numbers as test/fixtures/architectures/make_golden.py. */
 import type { ModelConfig } from '../../../backend/checkpoint/config.ts'
 import { planShards } from '../../../backend/graph/shard-plan.ts'
+import { plainFormat } from '../../../backend/graph/weight-format.ts'
 import { rankWeights, type SourceTensor } from '../../../backend/graph/weights.ts'
 import type { Float32Tensors } from '../checkpoint/write-safetensors.ts'
 import { randomSource } from './random-source.ts'
@@ -8,7 +9,7 @@ import { randomSource } from './random-source.ts'
 /** Of a model that one rank has whole. */
 const wholeWeights = (config: ModelConfig) =>
   planShards(config, { tensorParallelSize: 1, pipelineParallelSize: 1 }).flatMap((plan) =>
-    rankWeights(config, plan),
+    rankWeights(config, plan, plainFormat),
   )
 
 /** FNV-1a, 32 bits. */

@@ -6,6 +6,7 @@ const large: ShardedSizes = {
   numLayers: 80,
   numHeads: 64,
   numKvHeads: 8,
+  headDim: 128,
   intermediateSize: 28672,
   vocabSize: 65107,
 }
@@ -122,5 +123,30 @@ describe('what cannot be split is refused with the sizes that would work', () =>
   ])('%s', (_name, call, message) => {
     expect(call).toThrow(ShardingError)
     expect(call).toThrow(message)
+  })
+})
+
+describe('quantised in blocks of 32', () => {
+  const quantized = (tensorParallelSize: number, sizes: object) =>
+    planShards({ ...large, ...sizes }, { tensorParallelSize, pipelineParallelSize: 1 }, 'int4')
+
+  test('a split between blocks is as without', () => {
+    expect(quantized(8, {})).toEqual(plan(8, 1))
+  })
+
+  test('a split inside a block is refused with the numbers and the sizes that work', () => {
+    const sizes = { numHeads: 12, numKvHeads: 4, headDim: 16, intermediateSize: 192 }
+    expect(() => quantized(4, sizes)).toThrow(
+      new ShardingError(
+        'the model cannot be split over a tensor parallel size of 4: ' +
+          "a rank's query heads have 48 features, no whole blocks of 32 for int4, " +
+          "a rank's feed-forward part has 48 features, no whole blocks of 32 for int4; " +
+          'sizes that work: 1, 2',
+      ),
+    )
+  })
+
+  test('alone, a rank may have a padded block', () => {
+    expect(quantized(1, { intermediateSize: 80 })).toHaveLength(1)
   })
 })

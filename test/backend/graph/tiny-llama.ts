@@ -95,10 +95,11 @@ export class TinyLlama {
   readonly #configText: string
   readonly #tensors: Float32Tensors
 
-  constructor(fields: object = {}, seed = 1) {
+  /** @param tensors random ones of the seed unless given */
+  constructor(fields: object = {}, seed = 1, tensors?: Float32Tensors) {
     this.#configText = JSON.stringify({ ...baseConfig, ...fields })
     this.config = parseConfig('config.json', this.#configText)
-    this.#tensors = randomTensors(this.config, seed)
+    this.#tensors = tensors ?? randomTensors(this.config, seed)
   }
 
   get tensors(): Float32Tensors {

@@ -1,0 +1,132 @@
+/**
+ * Float32 values → the bytes that are stored of them, for whole rows of a weight. Quantised codes are in
+ * the layout of com.microsoft.MatMulNBits: unsigned, two's power in the middle, of two 4-bit codes the
+ * first one in the lower half of the byte.
+ */
+import { blockBytesOf, blocksOf, quantizationBlock, type Encoding } from './weight-format.ts'
+
+export type EncodedRows = {
+  /** The values or, of quantised rows, their codes: [rows, blocks, bytes of a block]. */
+  readonly data: Uint8Array
+  /** Of quantised rows, [rows, blocks]; else null. */
+  readonly scales: Float32Array | null
+}
+
+/** @param values whole rows of `columns` each */
+export const encodeRows = (
+  values: Float32Array,
+  columns: number,
+  encoding: Encoding,
+): EncodedRows => {
+  switch (encoding) {
+    case 'float32':
+      return plain(values)
+    case 'float16':
+      return plain(new Float16Array(values))
+    case 'bfloat16':
+      return plain(toBfloat16(values))
+    case 'int8':
+      return quantize(values, columns, 'int8', quantizeBlock8)
+    case 'int4':
+      return quantize(values, columns, 'int4', quantizeBlock4)
+  }
+}
+
+const plain = ({ buffer, byteOffset, byteLength }: ArrayBufferView): EncodedRows => ({
+  data: new Uint8Array(buffer, byteOffset, byteLength),
+  scales: null,
+})
+
+/** To the nearest, ties to even; infinities stay, and so does what is no number. */
+const toBfloat16 = (values: Float32Array): Uint16Array => {
+  const words = new Uint32Array(values.buffer, values.byteOffset, values.length)
+  const halves = new Uint16Array(values.length)
+  for (let i = 0; i < words.length; i++) {
+    const word = words[i]!
+    const isNaN = (word & 0x7fffffff) > 0x7f800000
+    // Rounding up could carry a NaN's bits into infinity: set one that stays.
+    halves[i] = isNaN ? (word >>> 16) | 0x40 : (word + 0x7fff + ((word >>> 16) & 1)) >>> 16
+  }
+  return halves
+}
+
+/**
+ * Writes the codes of the values from `begin` to `end` at `out`; what the block has beyond them is left
+ * at the code of zero.
+ * @returns the block's scale
+ */
+type QuantizeBlock = (
+  values: Float32Array,
+  begin: number,
+  end: number,
+  codes: Uint8Array,
+  out: number,
+) => number
+
+const quantize = (
+  values: Float32Array,
+  columns: number,
+  encoding: 'int8' | 'int4',
+  quantizeBlock: QuantizeBlock,
+): EncodedRows => {
+  const blocks = blocksOf(columns)
+  const blockBytes = blockBytesOf(encoding)
+  const rows = values.length / columns
+  const data = new Uint8Array(rows * blocks * blockBytes)
+  const scales = new Float32Array(rows * blocks)
+  for (let block = 0; block < scales.length; block++) {
+    const row = Math.floor(block / blocks)
+    const begin = row * columns + (block % blocks) * quantizationBlock
+    const end = Math.min(begin + quantizationBlock, (row + 1) * columns)
+    scales[block] = quantizeBlock(values, begin, end, data, block * blockBytes)
+  }
+  return { data, scales }
+}
+
+/** The value of the largest magnitude, with its sign. */
+const extreme = (values: Float32Array, begin: number, end: number): number => {
+  let found = 0
+  let magnitude = 0
+  for (let i = begin; i < end; i++) {
+    const value = values[i]!
+    const size = value < 0 ? -value : value
+    if (size > magnitude) {
+      magnitude = size
+      found = value
+    }
+  }
+  return found
+}
+
+/** value = (code − 128) · scale, codes 1 to 255: as ggml's Q8_0. */
+const quantizeBlock8: QuantizeBlock = (values, begin, end, codes, out) => {
+  const largest = extreme(values, begin, end)
+  const scale = Math.fround((largest < 0 ? -largest : largest) / 127)
+  const inverse = scale === 0 ? 0 : 1 / scale
+  codes.fill(128, out, out + quantizationBlock)
+  for (let i = begin; i < end; i++) {
+    codes[out + i - begin] = Math.floor(values[i]! * inverse + 128.5)
+  }
+  return scale
+}
+
+/**
+ * value = (code − 8) · scale, codes 0 to 15: as ggml's Q4_0, whose scale has the sign that puts the
+ * largest value at −8, the end with one step more.
+ */
+const quantizeBlock4: QuantizeBlock = (values, begin, end, codes, out) => {
+  const scale = Math.fround(0 - extreme(values, begin, end) / 8)
+  const inverse = scale === 0 ? 0 : 1 / scale
+  codes.fill(0x88, out, out + quantizationBlock / 2)
+  for (let i = begin; i < end; i += 2) {
+    const low = code4(values[i]! * inverse)
+    const high = i + 1 < end ? code4(values[i + 1]! * inverse) : 8
+    codes[out + ((i - begin) >> 1)] = low | (high << 4)
+  }
+  return scale
+}
+
+const code4 = (steps: number): number => {
+  const code = Math.floor(steps + 8.5)
+  return code > 15 ? 15 : code
+}
