@@ -4,7 +4,8 @@
  * are by heads, so a share of the heads is a smaller attention whose outputs add up.
  */
 import type { ModelConfig } from '../checkpoint/config.ts'
-import type { Initializer, Node } from '../onnx/model.ts'
+import type { Attribute, Initializer, Node } from '../onnx/model.ts'
+import type { CacheDtype, LayerScales } from './cache-dtype.ts'
 import { linear, type Matrices } from './linear.ts'
 import { contrib, norm } from './operators.ts'
 import { biasName } from './weights.ts'
@@ -14,6 +15,29 @@ export const cacheNames = (layer: number) => ({
   past: { key: `past.${layer}.key`, value: `past.${layer}.value` },
   present: { key: `present.${layer}.key`, value: `present.${layer}.value` },
 })
+
+/** The initialisers with the scales of a layer's cache, where it is quantised. */
+const scaleNames = (layer: number) => ({
+  keys: `layers.${layer}.key_scale`,
+  values: `layers.${layer}.value_scale`,
+})
+
+/** @param scales of the heads that are there */
+export const cacheScaleInitializers = (
+  { headDim }: Pick<ModelConfig, 'headDim'>,
+  layer: number,
+  { keys, values }: LayerScales,
+): Initializer[] => {
+  const names = scaleNames(layer)
+  return [[names.keys, keys] as const, [names.values, values] as const].map(
+    ([name, { length, buffer, byteOffset, byteLength }]) => ({
+      name,
+      type: 'float32',
+      dims: [length / headDim, 1, headDim],
+      data: new Uint8Array(buffer, byteOffset, byteLength),
+    }),
+  )
+}
 
 const int64 = (name: string, ...values: readonly number[]): Initializer => {
   const data = new Uint8Array(BigInt64Array.from(values, BigInt).buffer)
@@ -64,12 +88,30 @@ const normedQkv = (
 
 const attentionInputs = ['seqlens_k', 'total_sequence_length', 'rotary_cos', 'rotary_sin'] as const
 
+/** What a quantised cache adds to the operator: inputs after position ids, bias and sink, which are left out. */
+const cacheForm = (
+  layer: number,
+  dtype: CacheDtype,
+): { readonly inputs: readonly string[]; readonly attributes: Record<string, Attribute> } => {
+  if (dtype === 'float32') return { inputs: [], attributes: {} }
+  const { keys, values } = scaleNames(layer)
+  return {
+    inputs: ['', '', '', keys, values],
+    attributes: {
+      k_quant_type: { string: 'PER_CHANNEL' },
+      v_quant_type: { string: 'PER_CHANNEL' },
+      kv_cache_bit_width: { int: 8 },
+    },
+  }
+}
+
 /** From `hidden`, the layer's normed input, to `layers.N.output.y`. */
 export const attentionNodes = (
   config: ModelConfig,
   matrices: Matrices,
   layer: number,
   hidden: string,
+  cacheDtype: CacheDtype,
 ): Node[] => {
   const at = (name: string): string => `layers.${layer}.${name}`
   const projection = (name: string, hasBias: boolean) => ({
@@ -80,17 +122,19 @@ export const attentionNodes = (
   // Empty names for key and value: the query holds all three.
   const packed = { nodes: [], names: [at('qkv.y'), '', ''] }
   const qkv = config.hasQueryKeyNorm ? normedQkv(config, at) : packed
+  const cache = cacheForm(layer, cacheDtype)
   const window = config.slidingWindows[layer] ?? null
   const attention: Node = {
     operator: 'GroupQueryAttention',
     domain: contrib,
-    inputs: [...qkv.names, past.key, past.value, ...attentionInputs],
+    inputs: [...qkv.names, past.key, past.value, ...attentionInputs, ...cache.inputs],
     outputs: [at('attention'), present.key, present.value],
     attributes: {
       num_heads: { int: config.numHeads },
       kv_num_heads: { int: config.numKvHeads },
       do_rotary: { int: 1 },
       rotary_interleaved: { int: 0 },
+      ...cache.attributes,
       ...(window === null ? {} : { local_window_size: { int: window } }),
     },
   }

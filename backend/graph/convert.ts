@@ -55,8 +55,9 @@ const writeConversion = async (
     )
     for (const { plan, files, weights } of ranks) {
       const initializers = externalInitializers(weights, files.weights)
+      const rankModel = { config, plan, weights, initializers, cacheScales: null }
       for (const [index, segment] of segmentsOf(plan).entries()) {
-        const model = encodeModel(decoderGraph(config, plan, segment, weights, initializers))
+        const model = encodeModel(decoderGraph(rankModel, segment))
         await writeFile(join(folder, files.models[index] ?? ''), model)
       }
     }

@@ -8,7 +8,7 @@
  *   seqlens_k               int32 [B]      each row's length with its new tokens, less one
  *   total_sequence_length   int32 [1]      the longest row's length with its new tokens
  *   logits_rows             int64 [R]      of the B·S positions, those whose logits are wanted
- *   past.N.key, .value      float32 [B, kvHeads, C, headDim] of layer N
+ *   past.N.key, .value      float32 or int8 [B, kvHeads, C, headDim] of layer N
  *   logits                  float32 [R, vocabRows]
  *   part                    float32 [B, S, hidden], in segments that do not end with the head
  *   present.N.key, .value   as past.N; bound to the same memory, the new tokens are written in place
@@ -19,7 +19,8 @@
  */
 import type { ModelConfig } from '../checkpoint/config.ts'
 import type { Graph, Initializer, Node, ValueInfo } from '../onnx/model.ts'
-import { attentionNodes, attentionShapes, cacheNames } from './attention.ts'
+import { attentionNodes, attentionShapes, cacheNames, cacheScaleInitializers } from './attention.ts'
+import type { CacheDtype, CacheScales, LayerScales } from './cache-dtype.ts'
 import { feedForwardNodes } from './feed-forward.ts'
 import { linear, lookUp, lookUpTable, matricesOf, type Matrices } from './linear.ts'
 import { addAndNorm, norm } from './operators.ts'
@@ -30,11 +31,22 @@ import type { Weight } from './weights.ts'
 /** A sum that is not computed yet: the residual stream, and what the last block adds to it. */
 type Stream = { readonly residual: string; readonly addend: string | null }
 
+/** What the parts of a graph are made from. */
+type Builder = {
+  /** With the sizes of the rank's share. */
+  readonly config: ModelConfig
+  readonly plan: RankPlan
+  readonly matrices: Matrices
+  readonly cacheDtype: CacheDtype
+}
+
+const cacheDtypeOf = ({ cacheScales }: Pick<RankModel, 'cacheScales'>): CacheDtype =>
+  cacheScales === null ? 'float32' : 'int8'
+
 /** What rank and segment begin with, as nodes, and the stream's name. */
 const beginning = (
+  { plan, matrices }: Builder,
   { embeds }: Segment,
-  plan: RankPlan,
-  matrices: Matrices,
 ): { nodes: Node[]; residual: string } => {
   if (embeds) {
     return {
@@ -54,24 +66,21 @@ const beginning = (
 
 /** One half of a layer: norms the stream, and leaves its own output as the stream's addend. */
 const blockNodes = (
-  config: ModelConfig,
-  matrices: Matrices,
+  { config, plan, matrices, cacheDtype }: Builder,
   { layer, kind }: Block,
-  stream: Stream,
-  plan: RankPlan,
+  { residual, addend }: Stream,
 ): { nodes: Node[]; stream: Stream } => {
   const at = (name: string): string => `layers.${layer}.${name}`
   const isAttention = kind === 'attention'
   const scale = at(isAttention ? 'attention_norm' : 'mlp_norm')
   const sum = at(isAttention ? 'input' : 'attended')
-  const { residual, addend } = stream
   const epsilon = config.rmsNormEpsilon
   const normed =
     addend === null
       ? norm(residual, scale, `${scale}.y`, epsilon)
       : addAndNorm([residual, addend], scale, { sum, y: `${scale}.y` }, epsilon)
   const block = isAttention
-    ? attentionNodes(config, matrices, layer, `${scale}.y`)
+    ? attentionNodes(config, matrices, layer, `${scale}.y`, cacheDtype)
     : feedForwardNodes(config, matrices, layer, `${scale}.y`, {
         addsDownBias: plan.tensorRank === 0,
       })
@@ -85,11 +94,7 @@ const blockNodes = (
 }
 
 /** The wanted rows only, normed, to logits. */
-const headNodes = (
-  config: ModelConfig,
-  matrices: Matrices,
-  { residual, addend }: Stream,
-): Node[] => [
+const headNodes = ({ config, matrices }: Builder, { residual, addend }: Stream): Node[] => [
   ...(addend === null
     ? []
     : [{ operator: 'Add', inputs: [residual, addend], outputs: ['decoded'] }]),
@@ -119,20 +124,22 @@ const partNode = ({ residual, addend }: Stream, { tensorRank }: RankPlan): Node 
   return { operator: 'Add', inputs: [residual, addend], outputs: ['part'] }
 }
 
-const segmentNodes = (
-  config: ModelConfig,
-  plan: RankPlan,
-  segment: Segment,
-  matrices: Matrices,
-): Node[] => {
-  const { nodes, residual } = beginning(segment, plan, matrices)
+const segmentNodes = (model: RankModel, segment: Segment): Node[] => {
+  const { plan } = model
+  const builder: Builder = {
+    config: shareOf(model.config, plan),
+    plan,
+    matrices: matricesOf(model.weights),
+    cacheDtype: cacheDtypeOf(model),
+  }
+  const { nodes, residual } = beginning(builder, segment)
   let stream: Stream = { residual, addend: null }
   for (const block of segment.blocks) {
-    const next = blockNodes(config, matrices, block, stream, plan)
+    const next = blockNodes(builder, block, stream)
     nodes.push(...next.nodes)
     stream = next.stream
   }
-  nodes.push(...(segment.hasHead ? headNodes(config, matrices, stream) : [partNode(stream, plan)]))
+  nodes.push(...(segment.hasHead ? headNodes(builder, stream) : [partNode(stream, plan)]))
   return nodes
 }
 
@@ -151,18 +158,28 @@ const constants = (config: ModelConfig): Initializer[] => {
   ]
 }
 
-/**
- * @param config the whole model's
- * @param weights the rank's
- * @param initializers that store them; the graph has those that it needs
- */
-export const decoderGraph = (
-  config: ModelConfig,
-  plan: RankPlan,
-  segment: Segment,
-  weights: readonly Weight[],
-  initializers: readonly Initializer[],
-): Graph => {
+/** What all graphs of a rank have in common. */
+export type RankModel = {
+  /** The whole model's. */
+  readonly config: ModelConfig
+  readonly plan: RankPlan
+  readonly weights: readonly Weight[]
+  /** Where the weights are stored. */
+  readonly initializers: readonly Initializer[]
+  /** Of all heads of all layers: the KV cache is int8; null: it is float32. */
+  readonly cacheScales: CacheScales | null
+}
+
+/** The rank's own heads of a layer's scales. */
+const ownScales = ({ config, plan }: RankModel, { keys, values }: LayerScales): LayerScales => {
+  const { begin, end } = plan.kvHeads
+  const own = (all: Float32Array) => all.subarray(begin * config.headDim, end * config.headDim)
+  return { keys: own(keys), values: own(values) }
+}
+
+/** The graph of one of the rank's segments, with the initialisers that it needs. */
+export const decoderGraph = (model: RankModel, segment: Segment): Graph => {
+  const { config, plan, cacheScales } = model
   const share = shareOf(config, plan)
   const { embeds, blocks, hasHead } = segment
   const hidden = ['batch', 'sequence', config.hiddenSize]
@@ -170,23 +187,27 @@ export const decoderGraph = (
   const partsDims = tensorParallelSize === 1 ? hidden : [tensorParallelSize, ...hidden]
   const parts: ValueInfo = { name: 'parts', type: 'float32', dims: partsDims }
   const cacheDims = ['batch', share.numKvHeads, 'capacity', config.headDim]
+  const type = cacheDtypeOf(model)
   const cache = (names: { readonly key: string; readonly value: string }): ValueInfo[] =>
-    [names.key, names.value].map((name) => ({ name, type: 'float32', dims: cacheDims }))
-  const caches = blocks
-    .filter(({ kind }) => kind === 'attention')
-    .map(({ layer }) => cacheNames(layer))
+    [names.key, names.value].map((name) => ({ name, type, dims: cacheDims }))
+  const layers = blocks.flatMap(({ layer, kind }) => (kind === 'attention' ? [layer] : []))
+  const caches = layers.map(cacheNames)
+  const scales = layers.flatMap((layer) => {
+    const all = cacheScales?.[layer]
+    return all ? cacheScaleInitializers(config, layer, ownScales(model, all)) : []
+  })
   const lengths: ValueInfo[] = [
     { name: 'seqlens_k', type: 'int32', dims: ['batch'] },
     { name: 'total_sequence_length', type: 'int32', dims: [1] },
   ]
-  const nodes = segmentNodes(share, plan, segment, matricesOf(weights))
-  const tables = initializers.filter(({ name }) => name === 'embedding').map(lookUpTable)
+  const nodes = segmentNodes(model, segment)
+  const tables = model.initializers.filter(({ name }) => name === 'embedding').map(lookUpTable)
   const used = new Set(nodes.flatMap(({ inputs }) => inputs))
   return {
     name: 'decoder',
     nodes,
-    initializers: [...constants(share), ...tables, ...initializers].filter(({ name }) =>
-      used.has(name),
+    initializers: [...constants(share), ...tables, ...scales, ...model.initializers].filter(
+      ({ name }) => used.has(name),
     ),
     inputs: [
       embeds ? { name: 'input_ids', type: 'int64', dims: ['batch', 'sequence'] } : parts,
