@@ -1,7 +1,9 @@
 /** The gateway's settings, from flags and environment. */
 import { resolve } from 'node:path'
 import { ConfigError } from '../shared/config-error.ts'
+import { variableOf, type FlagValues } from '../shared/flags.ts'
 import { controlSocketProblem } from './control/socket-path.ts'
+import { gatewayFlags } from './flags.ts'
 
 export type GatewayConfig = {
   readonly host: string
@@ -11,31 +13,29 @@ export type GatewayConfig = {
   readonly home: string
 }
 
-export type ConfigValues = Readonly<Record<string, string | undefined>>
-
 /**
  * Reads the settings: a flag (`host`, `port`, `home`), else its variable (`BURROW_HOST`, …), else
  * the default. @throws ConfigError with all problems together
  */
-export const parseGatewayConfig = (flags: ConfigValues, env: ConfigValues): GatewayConfig => {
+export const parseGatewayConfig = (flags: FlagValues, env: FlagValues): GatewayConfig => {
   const problems: string[] = []
-  const setting = (name: string, fallback: string): { value: string; source: string } => {
-    const variable = `BURROW_${name.toUpperCase()}`
+  const setting = (name: 'host' | 'port' | 'home'): { value: string; source: string } => {
+    const variable = variableOf(name)
     const flag = flags[name]
     if (flag !== undefined) return { value: flag, source: `--${name}` }
     // An empty variable is the shell's way to say unset.
-    return { value: env[variable] || fallback, source: variable }
+    return { value: env[variable] || gatewayFlags[name].fallback, source: variable }
   }
 
-  const host = setting('host', '127.0.0.1')
+  const host = setting('host')
   if (!/^[\w.:-]+$/.test(host.value)) {
     problems.push(`${host.source} must be an address such as 127.0.0.1, not "${host.value}"`)
   }
-  const port = setting('port', '8080')
+  const port = setting('port')
   if (!/^\d{1,5}$/.test(port.value) || Number(port.value) > 65535) {
     problems.push(`${port.source} must be a number from 0 to 65535, not "${port.value}"`)
   }
-  const home = setting('home', '.burrow')
+  const home = setting('home')
   if (home.value === '') problems.push(`${home.source} must name a directory`)
   const socketProblem = controlSocketProblem(resolve(home.value))
   if (socketProblem) problems.push(`${home.source}: ${socketProblem}`)

@@ -54,10 +54,10 @@ test('a flag beats its variable, and an empty one is none', () => {
     gateway: 'wss://g/tunnel',
     token: 'brt_flag',
     model,
-    servedModelName: '',
-    maxNumSeqs: '8',
-    pipelineParallelSize: '3',
-    ropeFactor: '8',
+    'served-model-name': '',
+    'max-num-seqs': '8',
+    'pipeline-parallel-size': '3',
+    'rope-factor': '8',
   }
   expect(parseBackendConfig(flags, env)).toEqual({
     gatewayUrl: 'wss://g/tunnel',
@@ -77,8 +77,10 @@ test('a flag beats its variable, and an empty one is none', () => {
 })
 
 test('limits of the engine that are no numbers are told with what to give', () => {
-  const options = { maxModelLen: '0', maxNumSeqs: '4.5', maxNumBatchedTokens: 'many' }
-  expect(problems(() => parseModelConfig({ ...options, kvCacheMemory: '4 parsecs' }, {}))).toEqual([
+  const options = { 'max-model-len': '0', 'max-num-seqs': '4.5', 'max-num-batched-tokens': 'many' }
+  expect(
+    problems(() => parseModelConfig({ ...options, 'kv-cache-memory': '4 parsecs' }, {})),
+  ).toEqual([
     '--kv-cache-memory must be a size such as 512M or 4G, not 4 parsecs',
     '--max-model-len must be a whole number from 1 on, not 0',
     '--max-num-seqs must be a whole number from 1 on, not 4.5',
@@ -95,13 +97,13 @@ test('the token may come from a file, which beats the variable', () => {
   writeFileSync(tokenFile, 'brt_file\n')
   const parse = (options: object, env: object) =>
     parseBackendConfig({ gateway: 'wss://g/tunnel', ...options }, { ...env }).token
-  expect(parse({ tokenFile }, { BURROW_TOKEN: 'brt_env' })).toBe('brt_file')
+  expect(parse({ 'token-file': tokenFile }, { BURROW_TOKEN: 'brt_env' })).toBe('brt_file')
   expect(parse({}, { BURROW_TOKEN: 'brt_env' })).toBe('brt_env')
 })
 
 test('all problems are told together, each with what to do', () => {
   expect(
-    problems(() => parseBackendConfig({ model: '/nowhere', servedModelName: 'a b' }, {})),
+    problems(() => parseBackendConfig({ model: '/nowhere', 'served-model-name': 'a b' }, {})),
   ).toEqual([
     'the gateway is missing: give --gateway wss://HOST/tunnel or BURROW_GATEWAY',
     'the backend token is missing: give --token-file FILE or BURROW_TOKEN ' +
@@ -113,7 +115,7 @@ test('all problems are told together, each with what to do', () => {
 
 test('a token file that cannot be read is one problem, an empty one is a missing token', () => {
   const parse = (tokenFile: string) =>
-    problems(() => parseBackendConfig({ gateway: 'wss://g/tunnel', tokenFile }, {}))
+    problems(() => parseBackendConfig({ gateway: 'wss://g/tunnel', 'token-file': tokenFile }, {}))
   expect(parse('/nowhere')).toEqual([expect.stringMatching(/^cannot read --token-file: ENOENT/)])
   const empty = join(tempFolder(), 'token')
   writeFileSync(empty, '\n')
@@ -121,18 +123,18 @@ test('a token file that cannot be read is one problem, an empty one is a missing
 })
 
 test.each(['0', '-1', '1.5', 'two', '1e999'])('%s is no parallel size', (size) => {
-  const sizes = { tensorParallelSize: size, pipelineParallelSize: size }
+  const sizes = { 'tensor-parallel-size': size, 'pipeline-parallel-size': size }
   expect(problems(() => parseModelConfig(sizes, {}))).toEqual([
-    `--tensor-parallel-size must be a whole number from 1, not ${size}`,
-    `--pipeline-parallel-size must be a whole number from 1, not ${size}`,
+    `--tensor-parallel-size must be a whole number from 1 on, not ${size}`,
+    `--pipeline-parallel-size must be a whole number from 1 on, not ${size}`,
   ])
 })
 
 test.each([
-  [{ ropeScaling: 'yarn' }],
-  [{ ropeFactor: '8' }],
-  [{ ropeScaling: 'ntk', ropeFactor: '8' }],
-  [{ ropeScaling: 'yarn', ropeFactor: '0.5' }],
+  [{ 'rope-scaling': 'yarn' }],
+  [{ 'rope-factor': '8' }],
+  [{ 'rope-scaling': 'ntk', 'rope-factor': '8' }],
+  [{ 'rope-scaling': 'yarn', 'rope-factor': '0.5' }],
 ])('%j is no rotary scaling', (options) => {
   expect(problems(() => parseModelConfig(options, {}))).toEqual([
     '--rope-scaling must be one of linear, dynamic, yarn, llama3, and --rope-factor a number from 1 on: give both',

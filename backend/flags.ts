@@ -1,0 +1,84 @@
+/** The flags that the backend and its commands take; config.ts checks their values. */
+import { homeFlag, type FlagTable } from '../shared/flags.ts'
+
+const serving = ['up', 'backend']
+const converting = ['up', 'backend', 'shard']
+
+export const backendFlags = {
+  home: homeFlag,
+  model: {
+    value: 'DIR',
+    help: "model folder in Hugging Face's layout, .gguf file, or what `burrow shard` wrote",
+    fallback: 'the bundled one',
+    commands: converting,
+  },
+  'served-model-name': {
+    value: 'NAME',
+    help: 'the name clients use',
+    fallback: "the folder's name",
+    commands: serving,
+  },
+  'max-model-len': {
+    value: 'TOKENS',
+    help: 'prompt and answer together',
+    fallback: "the model's context as far as it fits",
+    commands: serving,
+  },
+  'max-num-seqs': {
+    value: 'N',
+    help: 'sequences computed together',
+    fallback: '16 as far as they fit',
+    commands: serving,
+  },
+  'max-num-batched-tokens': {
+    value: 'N',
+    help: 'tokens computed in a step',
+    fallback: '256',
+    commands: serving,
+  },
+  'kv-cache-memory': {
+    value: 'SIZE',
+    help: '512M, 4G, …',
+    fallback: "a quarter of the machine's memory",
+    commands: serving,
+  },
+  'tensor-parallel-size': {
+    value: 'N',
+    help: 'ranks that share each layer',
+    fallback: '1',
+    commands: converting,
+  },
+  'pipeline-parallel-size': {
+    value: 'N',
+    help: 'stages of layers',
+    fallback: '1',
+    commands: converting,
+  },
+  'rope-scaling': {
+    value: 'TYPE',
+    help: 'linear, dynamic, yarn or llama3',
+    fallback: "the model's own",
+    commands: converting,
+  },
+  'rope-factor': {
+    value: 'N',
+    help: 'how many times the context',
+    commands: converting,
+  },
+  gateway: {
+    value: 'URL',
+    help: "the gateway's tunnel",
+    commands: ['backend'],
+  },
+  'token-file': {
+    value: 'FILE',
+    help: 'file with the backend token, else BURROW_TOKEN',
+    variable: 'none',
+    commands: ['backend'],
+  },
+  token: {
+    value: 'TOKEN',
+    help: 'the token itself, which others on the machine can see',
+    commands: ['backend'],
+  },
+} as const satisfies FlagTable

@@ -1,0 +1,32 @@
+/** The flags that the gateway and its commands take; config.ts checks their values. */
+import { homeFlag, type FlagTable } from '../shared/flags.ts'
+
+const listening = ['up', 'gateway']
+const administration = ['keys', 'backends']
+
+export const gatewayFlags = {
+  host: {
+    value: 'HOST',
+    help: 'where the gateway listens',
+    fallback: '127.0.0.1',
+    commands: listening,
+  },
+  port: {
+    value: 'PORT',
+    help: 'and its port; 0: any free one',
+    fallback: '8080',
+    commands: listening,
+  },
+  home: homeFlag,
+  name: {
+    value: 'NAME',
+    help: 'of a new key or backend',
+    variable: 'none',
+    commands: administration,
+  },
+  json: {
+    help: 'machine-readable output of keys and backends',
+    variable: 'none',
+    commands: administration,
+  },
+} as const satisfies FlagTable

@@ -1,0 +1,61 @@
+/**
+ * Flags of the command line as tables: usage, parsing and the reading of a value all come from one entry.
+ * Each side has the table of its own flags.
+ */
+
+export type Flag = {
+  /** Stands for the value in the usage; a switch has none. */
+  readonly value?: string
+  readonly help: string
+  /** What holds when neither flag nor variable is given, for the usage. */
+  readonly fallback?: string
+  /** The commands that take it. */
+  readonly commands: readonly string[]
+  /** `none`: no variable stands in for it. */
+  readonly variable?: 'none'
+}
+
+export type FlagTable = Readonly<Record<string, Flag>>
+
+/** Values by the flags' names; switches are `true` or left out. */
+export type FlagValues = Readonly<Record<string, string | undefined>>
+
+/** The environment variable of `--max-model-len` is BURROW_MAX_MODEL_LEN. */
+export const variableOf = (name: string): string =>
+  `BURROW_${name.toUpperCase().replaceAll('-', '_')}`
+
+/** What was given: the flag wins over its variable, and an empty one counts as left out. */
+export const readFlag = <Table extends FlagTable>(
+  table: Table,
+  name: keyof Table & string,
+  flags: FlagValues,
+  env: FlagValues,
+): string | undefined => {
+  const variable = table[name]?.variable === 'none' ? undefined : env[variableOf(name)]
+  return flags[name] || variable || undefined
+}
+
+/** The flags that `command` takes. */
+export const flagsOf = (table: FlagTable, command: string): [string, Flag][] =>
+  Object.entries(table).filter(([, { commands }]) => commands.includes(command))
+
+/** Both sides keep their files there. */
+export const homeFlag = {
+  value: 'DIR',
+  help: 'the data directory',
+  fallback: '.burrow',
+  commands: ['up', 'gateway', 'backend', 'keys', 'backends'],
+} as const satisfies Flag
+
+const column = 30
+
+/** `  --port PORT   and its port (BURROW_PORT, 8080)`, one line a flag. */
+export const flagUsage = (table: FlagTable): string =>
+  Object.entries(table)
+    .map(([name, { value, help, fallback, variable }]) => {
+      const form = value === undefined ? `--${name}` : `--${name} ${value}`
+      const details = [...(variable === 'none' ? [] : [variableOf(name)]), fallback ?? []].flat()
+      const given = details.length > 0 ? ` (${details.join(', ')})` : ''
+      return `  ${form.padEnd(column)} ${help}${given}\n`
+    })
+    .join('')
