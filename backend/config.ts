@@ -8,6 +8,7 @@ import { parseByteSize } from './byte-size.ts'
 import type { CacheWishes } from './engine/cache-plan.ts'
 import { backendFlags } from './flags.ts'
 import { scalingTypes, type RopeOverride } from './checkpoint/rope-scaling.ts'
+import { cacheDtypes, type CacheDtype } from './graph/cache-dtype.ts'
 import type { ParallelSizes } from './graph/shard-plan.ts'
 
 export type ModelConfig = {
@@ -27,6 +28,7 @@ export type ModelConfig = {
 export type EngineConfig = CacheWishes & {
   /** Bytes that the KV cache may have; undefined: a quarter of the machine's memory. */
   readonly kvCacheMemory: number | undefined
+  readonly kvCacheDtype: CacheDtype
 }
 
 export type BackendConfig = ModelConfig & {
@@ -121,7 +123,16 @@ const readEngineConfig = (read: Given, problems: string[]): EngineConfig => {
     maxNumSeqs: readCount(read, 'max-num-seqs', problems),
     maxNumBatchedTokens: readCount(read, 'max-num-batched-tokens', problems),
     kvCacheMemory,
+    kvCacheDtype: readCacheDtype(read, problems),
   }
+}
+
+const readCacheDtype = (read: Given, problems: string[]): CacheDtype => {
+  const name = read('kv-cache-dtype') ?? 'float32'
+  const dtype = cacheDtypes.find((known) => known === name)
+  if (dtype !== undefined) return dtype
+  problems.push(`--kv-cache-dtype must be one of ${cacheDtypes.join(', ')}, not ${name}`)
+  return 'float32'
 }
 
 const readParallelSizes = (read: Given, problems: string[]): ParallelSizes => ({

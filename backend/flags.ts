@@ -42,6 +42,12 @@ export const backendFlags = {
     fallback: "a quarter of the machine's memory",
     commands: serving,
   },
+  'kv-cache-dtype': {
+    value: 'TYPE',
+    help: 'numbers in the KV cache: float32 or, four times as small, int8',
+    fallback: 'float32',
+    commands: serving,
+  },
   'tensor-parallel-size': {
     value: 'N',
     help: 'ranks that share each layer',

@@ -87,7 +87,7 @@ const loadModel = async (config: BackendConfig, log: Log) => {
   const { vocabSize, maxPositions } = manifest
   const memory = config.engine.kvCacheMemory ?? Math.floor(memoryBytes() * kvCacheShare)
   const plan = planCache(
-    { bytesPerToken: bytesPerToken(manifest), maxPositions },
+    { bytesPerToken: bytesPerToken(manifest, config.engine.kvCacheDtype), maxPositions },
     memory,
     config.engine,
   )
@@ -98,6 +98,7 @@ const loadModel = async (config: BackendConfig, log: Log) => {
     modelContext: maxPositions,
     maxNumSeqs,
     cacheSlots: numSlots,
+    cacheDtype: config.engine.kvCacheDtype,
     cache: `${formatByteSize(plan.cacheBytes)} of ${formatByteSize(memory)}`,
     maxNumBatchedTokens,
   })
@@ -112,6 +113,8 @@ const loadModel = async (config: BackendConfig, log: Log) => {
     maxModelLen,
     endOfSequenceTokens,
     intraOpNumThreads,
+    cacheDtype: config.engine.kvCacheDtype,
+    ropeOverride,
   })
   const model: LoadedModel = {
     name: servedModelName,

@@ -1,4 +1,6 @@
 /** What the HTTP thread and the engine thread tell each other. */
+import type { RopeOverride } from '../checkpoint/rope-scaling.ts'
+import type { CacheDtype } from '../graph/cache-dtype.ts'
 import type { EngineStats, GenerationEvent, GenerationRequest } from './generation.ts'
 
 export type EngineThreadData = {
@@ -14,6 +16,10 @@ export type EngineThreadData = {
   readonly vocabSize: number
   readonly endOfSequenceTokens: readonly number[]
   readonly intraOpNumThreads: number
+  /** Of the KV cache; default: float32. */
+  readonly cacheDtype?: CacheDtype | undefined
+  /** What the graph was converted with. */
+  readonly ropeOverride?: RopeOverride | undefined
 }
 
 export type ToEngine =

@@ -4,18 +4,21 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { openDecoder } from '../sharding/sharded-decoder.ts'
 import { loadTextFormat } from '../tokenizer/load-tokenizer.ts'
 import type { EngineThreadData, FromEngine, ToEngine } from './messages.ts'
+import { prepareInt8Cache } from './prepare-int8-cache.ts'
 import { StepLoop } from './step-loop.ts'
 
 if (parentPort === null) throw new Error('the engine thread is started by engine.ts only')
 const port = parentPort
 const data: EngineThreadData = workerData
 
+const { tokenizer } = await loadTextFormat(data.modelFolder)
+if (data.cacheDtype === 'int8') await prepareInt8Cache(tokenizer, data)
 const decoder = openDecoder(data.graphFolder, {
   slots: data.numSlots,
   capacity: data.maxModelLen,
   intraOpNumThreads: data.intraOpNumThreads,
+  cacheDtype: data.cacheDtype,
 })
-const { tokenizer } = await loadTextFormat(data.modelFolder)
 const loop = new StepLoop(decoder, tokenizer, {
   numSlots: data.numSlots,
   maxNumSeqs: data.maxNumSeqs,

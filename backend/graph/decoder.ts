@@ -3,14 +3,18 @@ import { join } from 'node:path'
 import { Environment } from '../onnxruntime/environment.ts'
 import { ClosedError } from '../onnxruntime/error.ts'
 import { Session } from '../onnxruntime/session.ts'
+import type { CacheDtype, LayerScales } from './cache-dtype.ts'
 import { KvCache } from './kv-cache.ts'
-import { graphFiles, readManifest, type Manifest } from './manifest.ts'
+import { rankFiles, readManifest, type Manifest } from './manifest.ts'
+import { planShards } from './shard-plan.ts'
 import { StepBindings } from './step-bindings.ts'
 import { checkCount, StepLimits, type StepLimitSizes } from './step-limits.ts'
 
 export type DecoderOptions = StepLimitSizes & {
   /** Threads that share one operator's work. */
   readonly intraOpNumThreads: number
+  /** Default: float32. int8 needs the graphs of int8-cache.ts. */
+  readonly cacheDtype?: CacheDtype | undefined
 }
 
 /**
@@ -30,15 +34,18 @@ export class Decoder {
    * @param folder what `convertModel` wrote
    * @throws ModelFolderError, RangeError for options that the model cannot meet, OrtError
    */
-  constructor(folder: string, { slots, capacity, intraOpNumThreads }: DecoderOptions) {
+  constructor(folder: string, options: DecoderOptions) {
+    const { slots, capacity, intraOpNumThreads, cacheDtype = 'float32' } = options
     const manifest = readManifest(folder)
     this.#limits = new StepLimits(manifest, { slots, capacity })
     checkCount('intraOpNumThreads', intraOpNumThreads, Number.MAX_SAFE_INTEGER)
     this.manifest = manifest
-    this.#cache = new KvCache({ ...manifest, slots, capacity })
+    this.#cache = new KvCache({ ...manifest, slots, capacity, dtype: cacheDtype })
     this.#environment = new Environment()
     try {
-      const path = join(folder, graphFiles.model)
+      const plans = planShards(manifest, manifest)
+      const [model = ''] = plans.flatMap((plan) => rankFiles(plans, plan, cacheDtype).models)
+      const path = join(folder, model)
       const session = new Session(this.#environment, path, { intraOpNumThreads })
       this.#steps = new StepBindings(this.#environment, session, this.#cache, {
         maxRows: slots,
@@ -105,6 +112,16 @@ export class Decoder {
     this.#checkOpen()
     this.#limits.checkCopy(a, b, length)
     this.#cache.swapSlots(a, b, length)
+  }
+
+  /**
+   * See {@link KvCache.maxima}.
+   * @throws RangeError for a slot or a length that is out of range
+   */
+  cacheMaxima(slot: number, length: number): LayerScales[] {
+    this.#checkOpen()
+    this.#limits.checkCopy(slot, slot, length)
+    return this.#cache.maxima(slot, length)
   }
 
   /** Idempotent. */

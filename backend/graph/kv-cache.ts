@@ -2,27 +2,29 @@
  * The KV cache: keys and values of every layer, for a fixed number of slots. A slot holds one
  * sequence; neighbouring slots are rows of a batch without a copy.
  */
+import { cacheBytes, type CacheDtype, type LayerScales } from './cache-dtype.ts'
 import type { Manifest } from './manifest.ts'
 
 export type KvCacheSizes = Pick<Manifest, 'numLayers' | 'numKvHeads' | 'headDim'> & {
+  readonly dtype: CacheDtype
   readonly slots: number
   /** Positions of a slot. */
   readonly capacity: number
 }
 
 /** What a token takes in all layers together. */
-export const bytesPerToken = ({
-  numLayers,
-  numKvHeads,
-  headDim,
-}: Pick<Manifest, 'numLayers' | 'numKvHeads' | 'headDim'>): number =>
-  2 * numLayers * numKvHeads * headDim * Float32Array.BYTES_PER_ELEMENT
+export const bytesPerToken = (
+  { numLayers, numKvHeads, headDim }: Pick<Manifest, 'numLayers' | 'numKvHeads' | 'headDim'>,
+  dtype: CacheDtype,
+): number => 2 * numLayers * numKvHeads * headDim * cacheBytes[dtype]
+
+type CacheArray = Float32Array | Int8Array
 
 type LayerCache = {
   /** [slots, numKvHeads, capacity, headDim] */
-  readonly keys: Float32Array
+  readonly keys: CacheArray
   /** [slots, numKvHeads, capacity, headDim] */
-  readonly values: Float32Array
+  readonly values: CacheArray
 }
 
 /** A batch's rows of one layer, in the cache's own memory. */
@@ -40,8 +42,8 @@ export class KvCache {
     this.#sizes = sizes
     const length = sizes.slots * this.#slotLength
     this.#layers = Array.from({ length: sizes.numLayers }, () => ({
-      keys: new Float32Array(length),
-      values: new Float32Array(length),
+      keys: this.#array(length),
+      values: this.#array(length),
     }))
   }
 
@@ -75,7 +77,7 @@ export class KvCache {
   swapSlots(a: number, b: number, length: number): void {
     const { numKvHeads, capacity, headDim } = this.#sizes
     const headLength = capacity * headDim
-    const ofA = new Float32Array(length * headDim)
+    const ofA = this.#array(length * headDim)
     for (const { keys, values } of this.#layers) {
       for (let head = 0; head < numKvHeads; head++) {
         const atA = a * this.#slotLength + head * headLength
@@ -87,6 +89,33 @@ export class KvCache {
         }
       }
     }
+  }
+
+  /**
+   * The largest magnitudes of each channel in the first `length` positions of a slot: a layer's keys and
+   * values, [numKvHeads, headDim] each.
+   */
+  maxima(slot: number, length: number): LayerScales[] {
+    const { numKvHeads, capacity, headDim } = this.#sizes
+    const maximaOf = (rows: CacheArray): Float32Array => {
+      const maxima = new Float32Array(numKvHeads * headDim)
+      for (let head = 0; head < numKvHeads; head++) {
+        const begin = slot * this.#slotLength + head * capacity * headDim
+        for (let i = 0; i < length * headDim; i++) {
+          const channel = head * headDim + (i % headDim)
+          maxima[channel] = Math.max(maxima[channel]!, Math.abs(rows[begin + i]!))
+        }
+      }
+      return maxima
+    }
+    return this.#layers.map(({ keys, values }) => ({
+      keys: maximaOf(keys),
+      values: maximaOf(values),
+    }))
+  }
+
+  #array(length: number): CacheArray {
+    return this.#sizes.dtype === 'int8' ? new Int8Array(length) : new Float32Array(length)
   }
 
   get #slotLength(): number {

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { JsonFile } from '../checkpoint/json-file.ts'
 import { ModelFolderError } from '../model-folder-error.ts'
+import type { CacheDtype } from './cache-dtype.ts'
 import { segmentsOf } from './segments.ts'
 import type { RankPlan } from './shard-plan.ts'
 import {
@@ -15,9 +16,8 @@ import {
 /** Raised whenever what convert.ts writes changes: older conversions are then made anew. */
 export const formatVersion = 3
 
-/** The files of a converted model's folder; where several ranks share it, each has its own. */
+/** Files of a converted model's folder; where several ranks share it, each has its own weights. */
 export const graphFiles = {
-  model: 'model.onnx',
   weights: 'weights.bin',
   manifest: 'manifest.json',
 } as const
@@ -28,16 +28,24 @@ export type RankFiles = {
   readonly models: readonly string[]
 }
 
+/** What the names of graphs end with, by the numbers in the KV cache. */
+const modelEndings = { float32: '.onnx', int8: '.int8-cache.onnx' } as const
+
 /** The names of a rank's files. */
-export const rankFiles = (plans: readonly RankPlan[], plan: RankPlan): RankFiles => {
-  if (plans.length === 1) return { weights: graphFiles.weights, models: [graphFiles.model] }
+export const rankFiles = (
+  plans: readonly RankPlan[],
+  plan: RankPlan,
+  cacheDtype: CacheDtype = 'float32',
+): RankFiles => {
+  const ending = modelEndings[cacheDtype]
+  if (plans.length === 1) return { weights: graphFiles.weights, models: [`model${ending}`] }
   return {
     weights: `rank-${plan.rank}.weights.bin`,
-    models: segmentsOf(plan).map((_, index) => `rank-${plan.rank}.segment-${index}.onnx`),
+    models: segmentsOf(plan).map((_, index) => `rank-${plan.rank}.segment-${index}${ending}`),
   }
 }
 
-const rankFile = /^rank-\d+\.(weights\.bin|segment-\d+\.onnx)$/
+const rankFile = /^(model|rank-\d+\.segment-\d+)(\.int8-cache)?\.onnx$|^rank-\d+\.weights\.bin$/
 
 /** Whether a file of this name may be of a converted model. */
 export const isGraphFile = (name: string): boolean => {

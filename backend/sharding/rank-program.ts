@@ -4,6 +4,7 @@
  */
 import { join } from 'node:path'
 import { cacheNames } from '../graph/attention.ts'
+import type { CacheDtype } from '../graph/cache-dtype.ts'
 import { KvCache } from '../graph/kv-cache.ts'
 import { rankFiles, type Manifest } from '../graph/manifest.ts'
 import { segmentsOf, type Segment } from '../graph/segments.ts'
@@ -13,7 +14,7 @@ import { Environment } from '../onnxruntime/environment.ts'
 import { Session } from '../onnxruntime/session.ts'
 import { Tensor, type TensorData } from '../onnxruntime/tensor.ts'
 import type { MicroBatch } from './micro-batches.ts'
-import type { StepMemory, StepMemorySizes } from './step-memory.ts'
+import { layerMaxima, type StepMemory, type StepMemorySizes } from './step-memory.ts'
 
 /** Forms of a micro-batch that are kept bound; see graph/step-bindings.ts. */
 const maxForms = 64
@@ -25,6 +26,7 @@ export type RankOptions = StepMemorySizes & {
   readonly plans: readonly RankPlan[]
   readonly plan: RankPlan
   readonly intraOpNumThreads: number
+  readonly cacheDtype: CacheDtype
 }
 
 type LoadedSegment = Segment & {
@@ -74,6 +76,7 @@ export class RankProgram {
       headDim: manifest.headDim,
       slots,
       capacity,
+      dtype: options.cacheDtype,
     })
     try {
       this.#segments = this.#load()
@@ -110,14 +113,26 @@ export class RankProgram {
     this.#cache.swapSlots(a, b, length)
   }
 
+  /** Writes the largest magnitudes of the rank's layers and heads ({@link KvCache.maxima}) to their place. */
+  shareMaxima(slot: number, length: number): void {
+    const { plan, manifest } = this.#options
+    const all = new Float32Array(this.#memory.maxima)
+    for (const [index, maxima] of this.#cache.maxima(slot, length).entries()) {
+      const layer = layerMaxima(all, manifest, plan.layers.begin + index)
+      const firstChannel = plan.kvHeads.begin * manifest.headDim
+      layer.keys.set(maxima.keys, firstChannel)
+      layer.values.set(maxima.values, firstChannel)
+    }
+  }
+
   /** Idempotent. */
   close(): void {
     this.#environment.close()
   }
 
   #load(): LoadedSegment[] {
-    const { folder, plans, plan, intraOpNumThreads } = this.#options
-    const { models } = rankFiles(plans, plan)
+    const { folder, plans, plan, intraOpNumThreads, cacheDtype } = this.#options
+    const { models } = rankFiles(plans, plan, cacheDtype)
     const { stageInputs, stageSums } = this.#memory
     const view = (memory: SharedArrayBuffer | undefined): Float32Array =>
       memory === undefined ? new Float32Array() : new Float32Array(memory)

@@ -16,6 +16,7 @@ const { rank, stage, tensorParallelSize } = options.plan
 const doCommand = (program: RankProgram, signals: Signals, command: Command): void => {
   if (command.kind === 'copy') program.copySlot(command.from, command.to, command.length)
   if (command.kind === 'swap') program.swapSlots(command.a, command.b, command.length)
+  if (command.kind === 'maxima') program.shareMaxima(command.slot, command.length)
   if (command.kind !== 'step') return
   const meet = (): void => {
     if (tensorParallelSize > 1) signals.meet(stage, tensorParallelSize)

@@ -2,6 +2,7 @@
 import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
 import { Decoder, type DecoderOptions } from '../graph/decoder.ts'
+import type { LayerScales } from '../graph/cache-dtype.ts'
 import { readManifest, type Manifest } from '../graph/manifest.ts'
 import { planShards } from '../graph/shard-plan.ts'
 import { checkCount, StepLimits } from '../graph/step-limits.ts'
@@ -9,7 +10,13 @@ import { ClosedError } from '../onnxruntime/error.ts'
 import { decodeMicroBatches, prefillMicroBatches, type MicroBatch } from './micro-batches.ts'
 import type { RankThreadData } from './rank.ts'
 import { Signals } from './signals.ts'
-import { createStepMemory, writeCommand, type Command, type StepMemory } from './step-memory.ts'
+import {
+  createStepMemory,
+  layerMaxima,
+  writeCommand,
+  type Command,
+  type StepMemory,
+} from './step-memory.ts'
 
 /**
  * Looks at a counter before a thread sleeps: longer than ranks of one group usually wait for each other.
@@ -43,7 +50,8 @@ export class ShardedDecoder {
    * @throws ModelFolderError, RangeError for options that the model cannot meet, AbortedError with the
    * reason of a rank that failed
    */
-  constructor(folder: string, { slots, capacity, intraOpNumThreads }: DecoderOptions) {
+  constructor(folder: string, options: DecoderOptions) {
+    const { slots, capacity, intraOpNumThreads, cacheDtype = 'float32' } = options
     const manifest = readManifest(folder)
     checkCount('intraOpNumThreads', intraOpNumThreads, Number.MAX_SAFE_INTEGER)
     this.manifest = manifest
@@ -58,7 +66,7 @@ export class ShardedDecoder {
     const cores = availableParallelism()
     const threads = threadsOfRank(manifest, intraOpNumThreads)
     const ranks = plans.map((plan): RankThreadData => {
-      const sizes = { folder, manifest, slots, capacity, intraOpNumThreads: threads }
+      const sizes = { folder, manifest, slots, capacity, intraOpNumThreads: threads, cacheDtype }
       const spins = plans.length <= cores ? spinsOfFreeCores : 0
       return { options: { ...sizes, plans, plan }, memory, spins }
     })
@@ -106,6 +114,18 @@ export class ShardedDecoder {
     this.#checkOpen()
     this.#limits.checkCopy(a, b, length)
     this.#command({ kind: 'swap', a, b, length })
+  }
+
+  /** See {@link Decoder.cacheMaxima}. */
+  cacheMaxima(slot: number, length: number): LayerScales[] {
+    this.#checkOpen()
+    this.#limits.checkCopy(slot, slot, length)
+    this.#command({ kind: 'maxima', slot, length })
+    // A copy: the next command may be for another slot.
+    const all = new Float32Array(new Float32Array(this.#memory.maxima))
+    return Array.from({ length: this.manifest.numLayers }, (_, layer) =>
+      layerMaxima(all, this.manifest, layer),
+    )
   }
 
   /** Waits until the ranks have let go of the model, unless one has failed. Idempotent. */

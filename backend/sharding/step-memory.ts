@@ -1,4 +1,5 @@
 /** The memory that the ranks of a sharded model and their driver share, and the commands in it. */
+import type { LayerScales } from '../graph/cache-dtype.ts'
 import type { Manifest } from '../graph/manifest.ts'
 import { maxMicroBatches, type MicroBatch } from './micro-batches.ts'
 import { signalMemory, type SignalMemory } from './signals.ts'
@@ -12,6 +13,8 @@ export type StepMemory = {
   readonly pastLengths: SharedArrayBuffer
   /** float32 [slots, vocabSize] */
   readonly logits: SharedArrayBuffer
+  /** Of the KV cache, where they are asked for: float32 [numLayers, 2, numKvHeads, headDim]. */
+  readonly maxima: SharedArrayBuffer
   /** What each stage begins with: float32 [tensorParallelSize, tokens, hiddenSize] of every token. */
   readonly stageInputs: readonly SharedArrayBuffer[]
   /** The sums inside each stage, after attention and after feed-forward, likewise. */
@@ -20,12 +23,13 @@ export type StepMemory = {
 
 export type StepMemorySizes = { readonly slots: number; readonly capacity: number }
 
-const kinds = ['step', 'copy', 'swap', 'close'] as const
+const kinds = ['step', 'copy', 'swap', 'maxima', 'close'] as const
 
 export type Command =
   | { readonly kind: 'step'; readonly microBatches: readonly MicroBatch[] }
   | { readonly kind: 'copy'; readonly from: number; readonly to: number; readonly length: number }
   | { readonly kind: 'swap'; readonly a: number; readonly b: number; readonly length: number }
+  | { readonly kind: 'maxima'; readonly slot: number; readonly length: number }
   | { readonly kind: 'close' }
 
 /** Numbers of one micro-batch in the command. */
@@ -36,6 +40,7 @@ export const createStepMemory = (
   { slots, capacity }: StepMemorySizes,
 ): StepMemory => {
   const { tensorParallelSize, pipelineParallelSize, hiddenSize, vocabSize } = manifest
+  const { numLayers, numKvHeads, headDim } = manifest
   const words = (count: number): SharedArrayBuffer => new SharedArrayBuffer(count * 4)
   const maxTokens = Math.max(slots, capacity)
   const microBatches = maxMicroBatches(slots, pipelineParallelSize)
@@ -48,8 +53,23 @@ export const createStepMemory = (
     tokens: words(maxTokens),
     pastLengths: words(microBatches),
     logits: words(slots * vocabSize),
+    maxima: words(2 * numLayers * numKvHeads * headDim),
     stageInputs: stages.map(hidden),
     stageSums: stages.map(() => [hidden(), hidden()]),
+  }
+}
+
+/** One layer's part of {@link StepMemory.maxima}. */
+export const layerMaxima = (
+  all: Float32Array,
+  { numKvHeads, headDim }: Pick<Manifest, 'numKvHeads' | 'headDim'>,
+  layer: number,
+): LayerScales => {
+  const length = numKvHeads * headDim
+  const begin = 2 * layer * length
+  return {
+    keys: all.subarray(begin, begin + length),
+    values: all.subarray(begin + length, begin + 2 * length),
   }
 }
 
@@ -59,6 +79,7 @@ export const writeCommand = (memory: StepMemory, command: Command): void => {
   ints[0] = kinds.indexOf(command.kind)
   if (command.kind === 'copy') ints.set([command.from, command.to, command.length], 1)
   if (command.kind === 'swap') ints.set([command.a, command.b, command.length], 1)
+  if (command.kind === 'maxima') ints.set([command.slot, command.length], 1)
   if (command.kind !== 'step') return
   ints[1] = command.microBatches.length
   for (const [index, batch] of command.microBatches.entries()) {
@@ -73,6 +94,7 @@ export const readCommand = (memory: StepMemory): Command => {
   const kind = kinds[ints[0]!]
   if (kind === 'copy') return { kind, from: ints[1]!, to: ints[2]!, length: ints[3]! }
   if (kind === 'swap') return { kind, a: ints[1]!, b: ints[2]!, length: ints[3]! }
+  if (kind === 'maxima') return { kind, slot: ints[1]!, length: ints[2]! }
   if (kind !== 'step') return { kind: 'close' }
   const microBatches = Array.from({ length: ints[1]! }, (_, index): MicroBatch => {
     const at = 2 + index * microBatchInts

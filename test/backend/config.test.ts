@@ -28,7 +28,7 @@ test('without a word the bundled model is served under its own name', () => {
     modelFolder: bundledModelFolder,
     servedModelName: 'burrow-tiny',
     home: resolve('.burrow'),
-    engine: {},
+    engine: { kvCacheDtype: 'float32' },
     parallel: { tensorParallelSize: 1, pipelineParallelSize: 1 },
   })
 })
@@ -45,6 +45,7 @@ test('a flag beats its variable, and an empty one is none', () => {
     BURROW_MAX_NUM_SEQS: '99',
     BURROW_MAX_NUM_BATCHED_TOKENS: '512',
     BURROW_KV_CACHE_MEMORY: '1.5G',
+    BURROW_KV_CACHE_DTYPE: 'int8',
     BURROW_TENSOR_PARALLEL_SIZE: '8',
     BURROW_PIPELINE_PARALLEL_SIZE: '2',
     BURROW_ROPE_SCALING: 'yarn',
@@ -70,6 +71,7 @@ test('a flag beats its variable, and an empty one is none', () => {
       maxNumSeqs: 8,
       maxNumBatchedTokens: 512,
       kvCacheMemory: 1.5 * 2 ** 30,
+      kvCacheDtype: 'int8',
     },
     parallel: { tensorParallelSize: 8, pipelineParallelSize: 3 },
     ropeOverride: { type: 'yarn', factor: 8 },
@@ -79,12 +81,18 @@ test('a flag beats its variable, and an empty one is none', () => {
 test('limits of the engine that are no numbers are told with what to give', () => {
   const options = { 'max-model-len': '0', 'max-num-seqs': '4.5', 'max-num-batched-tokens': 'many' }
   expect(
-    problems(() => parseModelConfig({ ...options, 'kv-cache-memory': '4 parsecs' }, {})),
+    problems(() =>
+      parseModelConfig(
+        { ...options, 'kv-cache-memory': '4 parsecs', 'kv-cache-dtype': 'int4' },
+        {},
+      ),
+    ),
   ).toEqual([
     '--kv-cache-memory must be a size such as 512M or 4G, not 4 parsecs',
     '--max-model-len must be a whole number from 1 on, not 0',
     '--max-num-seqs must be a whole number from 1 on, not 4.5',
     '--max-num-batched-tokens must be a whole number from 1 on, not many',
+    '--kv-cache-dtype must be one of float32, int8, not int4',
   ])
 })
 
