@@ -1,5 +1,6 @@
 /** The memory that the ranks of a sharded model and their driver share, and the commands in it. */
 import type { Manifest } from '../graph/manifest.ts'
+import { maxLogitsRows } from '../graph/step-limits.ts'
 import { maxMicroBatches, type MicroBatch } from './micro-batches.ts'
 import { signalMemory, type SignalMemory } from './signals.ts'
 
@@ -10,7 +11,7 @@ export type StepMemory = {
   readonly tokens: SharedArrayBuffer
   /** Of the step's sequences before their micro-batch: int32. */
   readonly pastLengths: SharedArrayBuffer
-  /** float32 [slots, vocabSize] */
+  /** float32 [maxLogits, vocabSize] (graph/step-limits.ts) */
   readonly logits: SharedArrayBuffer
   /** What each stage begins with: float32 [tensorParallelSize, tokens, hiddenSize] of every token. */
   readonly stageInputs: readonly SharedArrayBuffer[]
@@ -29,7 +30,7 @@ export type Command =
   | { readonly kind: 'close' }
 
 /** Numbers of one micro-batch in the command. */
-const microBatchInts = 6
+const microBatchInts = 7
 
 export const createStepMemory = (
   manifest: Manifest,
@@ -47,7 +48,7 @@ export const createStepMemory = (
     command: words(2 + microBatches * microBatchInts),
     tokens: words(maxTokens),
     pastLengths: words(microBatches),
-    logits: words(slots * vocabSize),
+    logits: words(maxLogitsRows(vocabSize, { slots, capacity }) * vocabSize),
     stageInputs: stages.map(hidden),
     stageSums: stages.map(() => [hidden(), hidden()]),
   }
@@ -62,9 +63,10 @@ export const writeCommand = (memory: StepMemory, command: Command): void => {
   if (command.kind !== 'step') return
   ints[1] = command.microBatches.length
   for (const [index, batch] of command.microBatches.entries()) {
-    const { firstSlot, numRows, numTokens, firstToken, firstLength, firstLogits } = batch
-    const numbers = [firstSlot, numRows, numTokens, firstToken, firstLength, firstLogits ?? -1]
-    ints.set(numbers, 2 + index * microBatchInts)
+    const { firstSlot, numRows, numTokens, firstToken, firstLength } = batch
+    const { logitsPerRow, firstLogits } = batch
+    const sizes = [firstSlot, numRows, numTokens, firstToken, firstLength]
+    ints.set([...sizes, logitsPerRow, firstLogits], 2 + index * microBatchInts)
   }
 }
 
@@ -76,14 +78,14 @@ export const readCommand = (memory: StepMemory): Command => {
   if (kind !== 'step') return { kind: 'close' }
   const microBatches = Array.from({ length: ints[1]! }, (_, index): MicroBatch => {
     const at = 2 + index * microBatchInts
-    const firstLogits = ints[at + 5]!
     return {
       firstSlot: ints[at]!,
       numRows: ints[at + 1]!,
       numTokens: ints[at + 2]!,
       firstToken: ints[at + 3]!,
       firstLength: ints[at + 4]!,
-      firstLogits: firstLogits < 0 ? null : firstLogits,
+      logitsPerRow: ints[at + 5]!,
+      firstLogits: ints[at + 6]!,
     }
   })
   return { kind, microBatches }
