@@ -130,6 +130,7 @@ export const generationRequests = (
     includeStop: request.includeStop,
     ignoreEos: request.ignoreEos,
     logprobs: request.logprobs ?? null,
+    promptLogprobs: null,
     priority: request.priority,
     cacheSalt,
   }
