@@ -31,6 +31,13 @@ export type LoadedModel = {
   readonly samplingDefaults: SamplingDefaults
 }
 
+/** What the model is to go on from. */
+export type Prompt = {
+  readonly tokens: readonly number[]
+  /** The prompt's text where each answer is to begin with it; null: it is not. */
+  readonly echo: string | null
+}
+
 /** @throws ModelNotFound unless the request names this model */
 export const requireModel = (model: LoadedModel, name: string): void => {
   if (name !== model.name) throw new ModelNotFound(name)
@@ -101,18 +108,19 @@ export type GenerationFields = SamplingFields & {
 }
 
 /**
- * One request to the engine for each choice, alike but for id and seed.
+ * One request to the engine for each choice, alike but for id and seed; of the prompt's log-probabilities,
+ * the first tells those of all.
  * @param param the request field that holds the prompt, for errors
  * @throws InvalidRequest for what the model has no room or no token for
  */
 export const generationRequests = (
   model: LoadedModel,
   id: string,
-  promptTokens: readonly number[],
+  { tokens: promptTokens, echo }: Prompt,
   request: GenerationFields,
   param: 'messages' | 'prompt',
   { cacheSalt }: Tenancy,
-): readonly GenerationRequest[] => {
+): readonly [GenerationRequest, ...GenerationRequest[]] => {
   const { logitBias, minTokens, stopTokenIds } = request
   checkTokens(model, stopTokenIds, 'stop_token_ids')
   const biasedTokens = logitBias.map(([token]) => token)
@@ -143,11 +151,24 @@ export const generationRequests = (
     presencePenalty: request.presencePenalty,
     logitBias,
   }
-  return Array.from({ length: request.n }, (_, index) => ({
+  const choice = (index: number): GenerationRequest => ({
     ...common,
     id: index === 0 ? id : `${id}-${index}`,
+    promptLogprobs: index === 0 ? promptLogprobsOf(request, echo !== null) : null,
     sampling: { ...sampling, seed: choiceSeed(seed, index) },
-  }))
+  })
+  const others = Array.from({ length: request.n - 1 }, (_, index) => choice(index + 1))
+  return [choice(0), ...others]
+}
+
+/** An echo has log-probabilities where the answer has. */
+const promptLogprobsOf = (
+  { promptLogprobs, logprobs }: GenerationFields,
+  hasEcho: boolean,
+): number | null => {
+  const echoed = hasEcho ? logprobs : undefined
+  if (promptLogprobs === undefined) return echoed ?? null
+  return Math.max(promptLogprobs, echoed ?? 0)
 }
 
 const randomSeed = (): number => crypto.getRandomValues(new Uint32Array(1))[0]!

@@ -187,7 +187,7 @@ const matchOf = <S extends ScheduledSequence>(
   if (cacheSalt !== sequence.cacheSalt) return null
   const numCached = rowsIn(slot)
   const common = commonPrefix(tokens, sequence.tokens, numCached)
-  const numTokens = Math.min(common, sequence.tokens.length - 1)
+  const numTokens = Math.min(common, sequence.tokens.length - 1, sequence.reusableTokens)
   if (numTokens <= 0) return null
   return { slot: index, numTokens, isWhole: slot.state === 'free' && common === numCached }
 }

@@ -7,8 +7,8 @@ export type GenerationResult = {
 }
 
 /**
- * Read once, by `for await`. It holds at most as many events as the request may have tokens, so a
- * slow reader costs bounded memory. Stopping to read early aborts the generation.
+ * Read once, by `for await`. It holds at most as many events as the request may have tokens, those of a
+ * scored prompt among them, so a slow reader costs bounded memory. Stopping to read early aborts the generation.
  */
 export class GenerationStream implements AsyncIterable<GenerationEvent> {
   /** Settles with the last event, also after an abort; never rejects. */

@@ -20,6 +20,7 @@ export type SamplingParams = Penalties & {
 export type GenerationRequest = {
   readonly id: string
   readonly promptTokens: readonly number[]
+  /** 0: the prompt is computed, and nothing is sampled. */
   readonly maxTokens: number
   /** No end before so many tokens, by a token or by a stop string; at most `maxTokens`. */
   readonly minTokens: number
@@ -32,6 +33,8 @@ export type GenerationRequest = {
   readonly sampling: SamplingParams
   /** So many of the likeliest tokens are told with each token's log-probability; null: none is. */
   readonly logprobs: number | null
+  /** The same for each token of the prompt but the first, of which the model says nothing. */
+  readonly promptLogprobs: number | null
   /** Lower is earlier; a request may take the slot of one of a higher number. */
   readonly priority: number
   /** Requests of the same salt share what the cache has of the same beginning; others never do. */
@@ -47,6 +50,11 @@ export type Logprob = {
 /** A sampled token's log-probability, and those of the likeliest tokens in its place. */
 export type TokenLogprob = Logprob & { readonly top: readonly Logprob[] }
 
+export type PromptLogprob = TokenLogprob & {
+  /** The token's place among the vocabulary, 1 for the likeliest. */
+  readonly rank: number
+}
+
 /** How a generation ended: OpenAI's reasons, or the client left, or the engine failed. */
 export type GenerationEnd = FinishReason | 'abort' | 'error'
 
@@ -59,6 +67,8 @@ export type GenerationEvent = {
   readonly completionTokens: number
   /** Of the token sampled in this step; only for requests with `logprobs`. */
   readonly logprob?: TokenLogprob
+  /** Of the prompt's next tokens, from its second on; only for requests with `promptLogprobs`. */
+  readonly promptLogprobs?: readonly PromptLogprob[]
   readonly end?: GenerationEnd
 }
 

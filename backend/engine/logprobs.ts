@@ -1,4 +1,4 @@
-/** Log-probabilities of tokens, for clients that ask for them. */
+/** Log-probabilities and ranks of tokens, for clients that ask for them. */
 import type { TokenLogprob } from './generation.ts'
 import { logSumExp } from './softmax.ts'
 
@@ -22,3 +22,30 @@ export const tokenLogprob = (
   const logprob = (id: number) => ({ token: id, logprob: logits[id]! - total })
   return { ...logprob(token), top: Array.from(top.subarray(0, numTop), logprob) }
 }
+
+/**
+ * The token's place among all of the vocabulary, 1 for the likeliest; of equals the smaller id is first.
+ * @param top the likeliest tokens in order, or some of them
+ */
+export const rankOf = (logits: Float32Array, token: number, top: Uint32Array): number => {
+  const place = top.indexOf(token)
+  if (place !== -1) return place + 1
+  const own = logits[token]!
+  const floor = Number.isNaN(own) ? Number.NEGATIVE_INFINITY : own
+  let likelier = 0
+  // In blocks, as softmax.ts explains.
+  for (let begin = 0; begin < logits.length; begin += blockSize) {
+    likelier += countAbove(logits, begin, floor)
+  }
+  for (let id = 0; id < token; id++) if (logits[id] === floor) likelier++
+  return likelier + 1
+}
+
+const countAbove = (logits: Float32Array, begin: number, floor: number): number => {
+  const end = Math.min(begin + blockSize, logits.length)
+  let count = 0
+  for (let i = begin; i < end; i++) if (logits[i]! > floor) count++
+  return count
+}
+
+const blockSize = 1024

@@ -10,7 +10,7 @@ export const checkPromptFits = (
   maxModelLen: number,
   param: 'messages' | 'prompt',
 ): void => {
-  if (minTokens < maxModelLen) return
+  if (minTokens <= maxModelLen) return
   const asked = `your prompt has at least ${minTokens} tokens`
   throw contextLengthExceeded(asked, maxModelLen, param)
 }

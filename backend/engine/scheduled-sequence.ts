@@ -4,6 +4,8 @@ export type ScheduledSequence = {
   readonly tokens: readonly number[]
   /** Tokens whose keys and values are in the sequence's slot. */
   cachedTokens: number
+  /** So many of its first tokens may come from the cache: of the others the logits are wanted. */
+  readonly reusableTokens: number
   /** Lower is earlier. */
   readonly priority: number
   /** Sequences of different salts never share what is in the cache. */

@@ -165,7 +165,7 @@ export class Scheduler<S extends ScheduledSequence> {
     // One that was preempted finds its own rows: no merit of the cache.
     if (entry.wasAdmitted) return
     entry.wasAdmitted = true
-    this.#prefixCacheQueries += sequence.tokens.length
+    this.#prefixCacheQueries += Math.min(sequence.tokens.length, sequence.reusableTokens)
     this.#prefixCacheHits += sequence.cachedTokens
   }
 

@@ -1,12 +1,15 @@
 /** One request inside the engine: its tokens, its text so far, and whether it has ended. */
 import type { Detokenizer } from '../tokenizer/detokenizer.ts'
 import type { GenerationEnd, GenerationEvent, GenerationRequest } from './generation.ts'
+import { PromptScorer } from './prompt-scorer.ts'
 import { StopStrings } from './stop-strings.ts'
 import { TokenPicker, type PickedToken } from './token-picker.ts'
 
 export class Sequence {
   readonly request: GenerationRequest
   readonly picker: TokenPicker
+  /** null: nobody asks for the prompt's log-probabilities. */
+  readonly scorer: PromptScorer | null
   /** Prompt and answer so far. */
   readonly tokens: number[]
   /** Tokens whose keys and values are in the cache. */
@@ -23,6 +26,8 @@ export class Sequence {
   ) {
     this.request = request
     this.tokens = [...request.promptTokens]
+    const { promptTokens, promptLogprobs } = request
+    this.scorer = promptLogprobs === null ? null : new PromptScorer(promptTokens, promptLogprobs)
     this.picker = new TokenPicker(request, endOfSequenceTokens)
     this.#endOfSequenceTokens = endOfSequenceTokens
     this.#detokenizer = detokenizer
@@ -37,9 +42,18 @@ export class Sequence {
     return this.request.cacheSalt
   }
 
+  get reusableTokens(): number {
+    return this.scorer?.numReusable ?? Number.POSITIVE_INFINITY
+  }
+
   /** The token that the next decode step feeds to the model. */
   get lastToken(): number {
     return this.tokens.at(-1) ?? -1
+  }
+
+  /** What there is to say without a new token. */
+  news(): GenerationEvent {
+    return this.#event('')
   }
 
   /** Takes a sampled token and tells what it means for the client. */

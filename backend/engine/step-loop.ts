@@ -2,14 +2,24 @@
 import type { Decoder } from '../graph/decoder.ts'
 import { Detokenizer } from '../tokenizer/detokenizer.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
-import type { EngineStats, GenerationEvent, GenerationRequest } from './generation.ts'
+import type {
+  EngineStats,
+  GenerationEnd,
+  GenerationEvent,
+  GenerationRequest,
+  PromptLogprob,
+} from './generation.ts'
 import { samplerScratch, type SamplerScratch } from './sampler-scratch.ts'
 import { Scheduler, type Prefill, type SchedulerLimits } from './scheduler.ts'
 import { tokensLeft } from './scheduled-sequence.ts'
 import { Sequence } from './sequence.ts'
+import { largest } from './softmax.ts'
 
 /** The device side of the loop: what runs the model over cache slots. */
-export type DecoderPort = Pick<Decoder, 'prefill' | 'decode' | 'copySlot' | 'swapSlots'>
+export type DecoderPort = Pick<
+  Decoder,
+  'maxLogits' | 'prefill' | 'decode' | 'copySlot' | 'swapSlots'
+>
 
 export type StepLoopOptions = SchedulerLimits & {
   readonly vocabSize: number
@@ -62,10 +72,7 @@ export class StepLoop {
 
   /** Computes one token for each decoding sequence and, as the budget allows, chunks of prefill. */
   step(): GenerationEvent[] {
-    const events = this.#aborted.splice(0).map((sequence) => {
-      this.#remove(sequence, { keepRows: true })
-      return sequence.end('abort')
-    })
+    const events = this.#aborted.splice(0).map((sequence) => this.#end(sequence, 'abort'))
     // Sequences promoted in this step have their first token already: they decode from the next on.
     const decoded = this.#decode()
     const first: GenerationEvent[] = []
@@ -79,12 +86,48 @@ export class StepLoop {
   }
 
   #prefill({ sequence, slot, numTokens }: Prefill<Sequence>): GenerationEvent | null {
-    const past = sequence.cachedTokens
-    const chunk = sequence.tokens.slice(past, past + numTokens)
-    const logits = this.#decoder.prefill(slot, past, chunk)
-    sequence.cachedTokens += numTokens
-    this.#prefilledTokens += numTokens
-    if (tokensLeft(sequence) > 0) return null
+    const end = sequence.cachedTokens + numTokens
+    const scores: PromptLogprob[] = []
+    let last: Float32Array = noLogits
+    while (sequence.cachedTokens < end) {
+      const logits = this.#run(sequence, slot, end)
+      const told = this.#score(sequence, logits)
+      if (told === null) return this.#end(sequence, 'error')
+      scores.push(...told)
+      last = logits.subarray(-this.#options.vocabSize)
+    }
+    const event = tokensLeft(sequence) > 0 ? null : this.#begin(sequence, last)
+    if (scores.length === 0) return event
+    return { ...(event ?? sequence.news()), promptLogprobs: scores }
+  }
+
+  /**
+   * Computes the sequence's next tokens before `end`: all of them, unless more logits are wanted than
+   * there is memory for.
+   * @returns [n, vocab], those after the last n of them; at least one
+   */
+  #run(sequence: Sequence, slot: number, end: number): Float32Array {
+    const { scorer, cachedTokens: past } = sequence
+    const wanted = scorer?.numLogits(end) ?? 0
+    const numLogits = Math.min(wanted, this.#decoder.maxLogits)
+    const tokens = sequence.tokens.slice(past, end - (wanted - numLogits))
+    const logits = this.#decoder.prefill(slot, past, tokens, Math.max(1, numLogits))
+    sequence.cachedTokens += tokens.length
+    this.#prefilledTokens += tokens.length
+    return logits
+  }
+
+  /** @returns null when the prompt's log-probabilities are wanted, and are no numbers */
+  #score({ scorer, cachedTokens }: Sequence, logits: Float32Array): PromptLogprob[] | null {
+    if (scorer === null) return []
+    return scorer.score(logits, cachedTokens, this.#options.vocabSize, this.#scratch)
+  }
+
+  /** All of the sequence is computed: it gets its next token, unless only its prompt was of interest. */
+  #begin(sequence: Sequence, logits: Float32Array): GenerationEvent {
+    if (sequence.request.maxTokens === 0) {
+      return this.#end(sequence, Number.isFinite(largest(logits)) ? 'length' : 'error')
+    }
     this.#scheduler.startDecoding(sequence)
     return this.#append(sequence, logits)
   }
@@ -105,18 +148,19 @@ export class StepLoop {
   }
 
   #append(sequence: Sequence, logits: Float32Array): GenerationEvent {
-    const event = this.#draw(sequence, logits)
-    // Logits that are no numbers come of rows that are none.
-    if (event.end) this.#remove(sequence, { keepRows: event.end !== 'error' })
+    const picked = sequence.picker.pick(logits, this.#scratch)
+    if (picked === null) return this.#end(sequence, 'error')
+    this.#generatedTokens++
+    const event = sequence.append(picked)
+    if (event.end) this.#remove(sequence, { keepRows: true })
     return event
   }
 
-  #draw(sequence: Sequence, logits: Float32Array): GenerationEvent {
-    const picked = sequence.picker.pick(logits, this.#scratch)
-    // Only this sequence is lost: the others have slots and logits of their own.
-    if (picked === null) return sequence.end('error')
-    this.#generatedTokens++
-    return sequence.append(picked)
+  /** Only this sequence ends: the others have slots and logits of their own. */
+  #end(sequence: Sequence, end: GenerationEnd): GenerationEvent {
+    // Logits that are no numbers come of rows that are none.
+    this.#remove(sequence, { keepRows: end !== 'error' })
+    return sequence.end(end)
   }
 
   #remove(sequence: Sequence, rows: { readonly keepRows: boolean }): void {
@@ -124,3 +168,5 @@ export class StepLoop {
     this.#scheduler.remove(sequence, rows)
   }
 }
+
+const noLogits = new Float32Array()

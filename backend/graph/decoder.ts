@@ -49,6 +49,7 @@ export class Decoder {
       const session = new Session(this.#environment, path, { intraOpNumThreads })
       this.#steps = new StepBindings(this.#environment, session, this.#cache, {
         maxRows: slots,
+        maxLogits: this.#limits.maxLogits,
         maxTokens: Math.max(slots, capacity),
         vocabSize: manifest.vocabSize,
       })
@@ -58,21 +59,35 @@ export class Decoder {
     }
   }
 
+  /** Rows of logits that a prefill gives at most. */
+  get maxLogits(): number {
+    return this.#limits.maxLogits
+  }
+
   /**
    * Appends `tokens` to the sequence in `slot`, of which `pastLength` tokens are in the cache. A
    * prompt may come in chunks of any size; with `pastLength` 0 a new sequence begins.
-   * @returns the logits after the last token, [vocabSize]; valid until the next step
-   * @throws RangeError for a slot, a length or a token that is out of range
+   * @param numLogits at least 1 and at most {@link maxLogits}
+   * @returns the logits after each of the last `numLogits` tokens, [numLogits, vocabSize]; valid until
+   *   the next step
+   * @throws RangeError for a slot, a length, a number of logits or a token that is out of range
    */
-  prefill(slot: number, pastLength: number, tokens: ArrayLike<number>): Float32Array {
+  prefill(
+    slot: number,
+    pastLength: number,
+    tokens: ArrayLike<number>,
+    numLogits = 1,
+  ): Float32Array {
     this.#checkOpen()
-    this.#limits.checkPrefill(slot, pastLength, tokens)
+    this.#limits.checkPrefill(slot, pastLength, tokens, numLogits)
     const numTokens = tokens.length
     this.#setTokens(tokens)
     this.#setLengths([pastLength], numTokens)
-    this.#steps.logitsRows[0] = BigInt(numTokens - 1)
-    this.#steps.run({ firstSlot: slot, numRows: 1, numTokens })
-    return this.#steps.logits.subarray(0, this.manifest.vocabSize)
+    for (let i = 0; i < numLogits; i++) {
+      this.#steps.logitsRows[i] = BigInt(numTokens - numLogits + i)
+    }
+    this.#steps.run({ firstSlot: slot, numRows: 1, numTokens, numLogits })
+    return this.#steps.logits.subarray(0, numLogits * this.manifest.vocabSize)
   }
 
   /**
@@ -90,7 +105,7 @@ export class Decoder {
     this.#setTokens(tokens)
     this.#setLengths(lengths, 1)
     for (let row = 0; row < numRows; row++) this.#steps.logitsRows[row] = BigInt(row)
-    this.#steps.run({ firstSlot, numRows, numTokens: 1 })
+    this.#steps.run({ firstSlot, numRows, numTokens: 1, numLogits: numRows })
     return this.#steps.logits.subarray(0, numRows * this.manifest.vocabSize)
   }
 

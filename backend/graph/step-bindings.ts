@@ -15,17 +15,22 @@ import type { KvCache } from './kv-cache.ts'
  */
 const maxBindings = 64
 
-/** Rows of a step are the slots from `firstSlot` on; each has `numTokens` new tokens. */
+/**
+ * Rows of a step are the slots from `firstSlot` on; each has `numTokens` new tokens. Of all of these
+ * `numLogits` have their logits wanted.
+ */
 export type StepForm = {
   readonly firstSlot: number
   readonly numRows: number
   readonly numTokens: number
+  readonly numLogits: number
 }
 
 export type StepSizes = {
   readonly maxRows: number
   /** New tokens in all rows of a step together. */
   readonly maxTokens: number
+  readonly maxLogits: number
   readonly vocabSize: number
 }
 
@@ -36,9 +41,9 @@ export class StepBindings {
   readonly lastPositions: Int32Array
   /** The longest row's length after the step. */
   readonly totalLength = new Int32Array(1)
-  /** Index of each row's token whose logits are wanted. */
+  /** Index of each token whose logits are wanted. */
   readonly logitsRows: BigInt64Array
-  /** [rows, vocabSize] */
+  /** [numLogits, vocabSize] */
   readonly logits: Float32Array
 
   readonly #environment: Environment
@@ -55,13 +60,13 @@ export class StepBindings {
     this.#vocabSize = sizes.vocabSize
     this.inputIds = new BigInt64Array(sizes.maxTokens)
     this.lastPositions = new Int32Array(sizes.maxRows)
-    this.logitsRows = new BigInt64Array(sizes.maxRows)
-    this.logits = new Float32Array(sizes.maxRows * sizes.vocabSize)
+    this.logitsRows = new BigInt64Array(sizes.maxLogits)
+    this.logits = new Float32Array(sizes.maxLogits * sizes.vocabSize)
   }
 
   /** @throws OrtError */
   run(form: StepForm): void {
-    const key = `${form.firstSlot} ${form.numRows} ${form.numTokens}`
+    const key = `${form.firstSlot} ${form.numRows} ${form.numTokens} ${form.numLogits}`
     const binding = this.#bindings.get(key) ?? this.#bind(form)
     this.#bindings.delete(key)
     this.#bindings.set(key, binding)
@@ -73,7 +78,7 @@ export class StepBindings {
     binding.run()
   }
 
-  #bind({ firstSlot, numRows, numTokens }: StepForm): Binding {
+  #bind({ firstSlot, numRows, numTokens, numLogits }: StepForm): Binding {
     const tensors: Tensor[] = []
     const tensor = (data: TensorData, dims: readonly number[]): Tensor => {
       const made = new Tensor(this.#environment, data, dims)
@@ -86,10 +91,10 @@ export class StepBindings {
         input_ids: tensor(this.inputIds.subarray(0, numRows * numTokens), [numRows, numTokens]),
         seqlens_k: tensor(this.lastPositions.subarray(0, numRows), [numRows]),
         total_sequence_length: tensor(this.totalLength, [1]),
-        logits_rows: tensor(this.logitsRows.subarray(0, numRows), [numRows]),
+        logits_rows: tensor(this.logitsRows.subarray(0, numLogits), [numLogits]),
       }
       const outputs: Record<string, Tensor> = {
-        logits: tensor(this.logits.subarray(0, numRows * vocabSize), [numRows, vocabSize]),
+        logits: tensor(this.logits.subarray(0, numLogits * vocabSize), [numLogits, vocabSize]),
       }
       for (const [layer, { keys, values, dims }] of this.#cache
         .rows(firstSlot, numRows)

@@ -11,6 +11,15 @@ export type StepLimitSizes = {
   readonly capacity: number
 }
 
+/** Memory for the logits of a step, unless its slots need more. */
+const logitsBytes = 16 * 2 ** 20
+
+/** Rows of logits that a step gives at most: one for each slot, or so many of a prompt's positions. */
+export const maxLogitsRows = (vocabSize: number, { slots, capacity }: StepLimitSizes): number => {
+  const rows = Math.floor(logitsBytes / (vocabSize * Float32Array.BYTES_PER_ELEMENT))
+  return Math.max(slots, 1, Math.min(capacity, rows))
+}
+
 /** @throws RangeError */
 export const checkCount = (name: string, value: number, max: number): void => {
   if (Number.isSafeInteger(value) && value >= 1 && value <= max) return
@@ -18,6 +27,8 @@ export const checkCount = (name: string, value: number, max: number): void => {
 }
 
 export class StepLimits {
+  /** See {@link maxLogitsRows}. */
+  readonly maxLogits: number
   readonly #slots: number
   readonly #capacity: number
   readonly #vocabSize: number
@@ -29,12 +40,19 @@ export class StepLimits {
     this.#slots = slots
     this.#capacity = capacity
     this.#vocabSize = manifest.vocabSize
+    this.maxLogits = maxLogitsRows(manifest.vocabSize, { slots, capacity })
   }
 
   /** @throws RangeError */
-  checkPrefill(slot: number, pastLength: number, tokens: ArrayLike<number>): void {
+  checkPrefill(
+    slot: number,
+    pastLength: number,
+    tokens: ArrayLike<number>,
+    numLogits: number,
+  ): void {
     this.#checkSlots(slot, 1)
     checkCount('the number of tokens', tokens.length, this.#capacity)
+    checkCount('the number of logits', numLogits, Math.min(tokens.length, this.maxLogits))
     this.#checkTokens(tokens)
     this.#checkLength(pastLength, tokens.length)
   }

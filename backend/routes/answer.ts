@@ -5,14 +5,16 @@ import type { AnswerLogprob } from '../../shared/openai/logprobs.ts'
 import type { Usage } from '../../shared/openai/usage.ts'
 import { sseDone, sseEvent, sseHeaders } from '../../shared/sse.ts'
 import type { GenerationEnd } from '../engine/generation.ts'
+import type { Prompt } from '../served-model.ts'
+import { answeredPrompt, type AnsweredPrompt } from './answered-prompt.ts'
 import { ChoiceLogprobs, type TokenNames } from './choice-logprobs.ts'
 import type { ChoiceEvent, Choices } from './choices.ts'
 
 /** How a route writes its answer: JSON bodies only. */
 export type AnswerFormat = {
-  readonly whole: (choices: readonly Choice[], usage: Usage) => object
+  readonly whole: (choices: readonly Choice[], usage: Usage, prompt: AnsweredPrompt) => object
   /** The chunk before a choice's first text, if the format has one. */
-  readonly opening: ((index: number) => object) | null
+  readonly opening: ((index: number, prompt: AnsweredPrompt) => object) | null
   readonly delta: (index: number, delta: ChoiceDelta) => object
   readonly closing: (index: number, finishReason: FinishReason) => object
   /** The chunk with the token counts; null when the client did not ask for it. */
@@ -21,34 +23,37 @@ export type AnswerFormat = {
 
 type Answer = {
   readonly choices: Choices
+  readonly prompt: Prompt
   readonly tokenizer: TokenNames
   readonly format: AnswerFormat
 }
 
 /** All text in one body. @throws ApiError when the engine fails or the client left */
-export const wholeAnswer = async ({ choices, tokenizer, format }: Answer): Promise<Response> => {
-  const drafts = Array.from({ length: choices.count }, () => new Draft(tokenizer))
+export const wholeAnswer = async (answer: Answer): Promise<Response> => {
+  const { choices, format } = answer
+  const drafts = Array.from({ length: choices.count }, () => new Draft(answer))
   for await (const { index, event } of choices) {
     drafts[index]?.take(event)
     // The first failure ends all, rather than the others' being computed for nothing.
     if (event.end) finishReason(event.end)
   }
   const whole = drafts.map((draft) => draft.choice())
-  return Response.json(format.whole(whole, await choices.usage))
+  return Response.json(format.whole(whole, await choices.usage, promptOf(answer)))
 }
 
 /**
  * Server-sent events. The head waits for the first token, so that a failure before it still has a
  * status; after it a failure errors the body, which then has no `[DONE]`.
  */
-export const streamedAnswer = async ({ choices, tokenizer, format }: Answer): Promise<Response> => {
+export const streamedAnswer = async (answer: Answer): Promise<Response> => {
+  const { choices } = answer
   const events = choices[Symbol.asyncIterator]()
   let first: IteratorResult<ChoiceEvent, void> | null = await events.next()
   if (first.done) throw engineFailed()
   checkEnd(first.value, choices)
 
   const encoder = new TextEncoder()
-  const writer = new ChunkWriter(choices.count, tokenizer, format)
+  const writer = new ChunkWriter(answer)
   const body = new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
@@ -82,8 +87,8 @@ class Draft {
   #logprobs: AnswerLogprob[] | null = null
   #end: GenerationEnd = 'error'
 
-  constructor(tokenizer: TokenNames) {
-    this.#tokens = new ChoiceLogprobs(tokenizer)
+  constructor({ tokenizer, prompt }: Answer) {
+    this.#tokens = new ChoiceLogprobs(tokenizer, prompt.echo ?? '')
   }
 
   take({ text, logprob, end }: ChoiceEvent['event']): void {
@@ -104,35 +109,50 @@ class Draft {
 
 /** Writes the events of all choices as server-sent events, in the order of their coming. */
 class ChunkWriter {
-  readonly #format: AnswerFormat
+  readonly #answer: Answer
   readonly #tokens: readonly ChoiceLogprobs[]
-  #opening: string
+  #isOpen = false
 
-  constructor(count: number, tokenizer: TokenNames, format: AnswerFormat) {
-    this.#format = format
-    this.#tokens = Array.from({ length: count }, () => new ChoiceLogprobs(tokenizer))
-    const { opening } = format
-    this.#opening =
-      opening === null ? '' : this.#tokens.map((_, index) => sseEvent(opening(index))).join('')
+  constructor(answer: Answer) {
+    this.#answer = answer
+    const { choices, tokenizer, prompt } = answer
+    this.#tokens = Array.from(
+      { length: choices.count },
+      () => new ChoiceLogprobs(tokenizer, prompt.echo ?? ''),
+    )
   }
 
   /** May be empty. */
   chunks({ index, event: { text, logprob, end } }: ChoiceEvent): string {
     const token = logprob && this.#tokens[index]?.next(logprob)
-    const opening = this.#opening
-    this.#opening = ''
+    const { format } = this.#answer
+    const opening = this.#isOpen ? '' : this.#openings()
+    this.#isOpen = true
     const delta =
       text === '' && !token
         ? ''
-        : sseEvent(this.#format.delta(index, { text, logprobs: token ? [token] : null }))
-    const closing = end ? sseEvent(this.#format.closing(index, finishReason(end))) : ''
+        : sseEvent(format.delta(index, { text, logprobs: token ? [token] : null }))
+    const closing = end ? sseEvent(format.closing(index, finishReason(end))) : ''
     return opening + delta + closing
   }
 
   end(usage: Usage): string {
-    return (this.#format.usage === null ? '' : sseEvent(this.#format.usage(usage))) + sseDone
+    const { format } = this.#answer
+    return (format.usage === null ? '' : sseEvent(format.usage(usage))) + sseDone
+  }
+
+  /** Of all choices, before the first news of any. */
+  #openings(): string {
+    const { opening } = this.#answer.format
+    if (opening === null) return ''
+    const prompt = promptOf(this.#answer)
+    return this.#tokens.map((_, index) => sseEvent(opening(index, prompt))).join('')
   }
 }
+
+/** Complete when there is any news of a choice. */
+const promptOf = ({ prompt, choices, tokenizer }: Answer): AnsweredPrompt =>
+  answeredPrompt(prompt, choices.promptLogprobs, tokenizer)
 
 /** @throws ApiError for an end that is no answer; then no choice goes on */
 const checkEnd = ({ event }: ChoiceEvent, choices: Choices): void => {

@@ -6,23 +6,29 @@ import {
   chatCompletion,
   chatUsageChunk,
   parseChatRequest,
+  type ChatRequest,
 } from '../../shared/openai/chat.ts'
 import type { BackendDeps, BackendEnv } from '../app.ts'
 import { chatPrompt } from '../served-model.ts'
+import { promptLogprobsBody } from '../../shared/openai/prompt-logprobs.ts'
 import type { AnswerFormat } from './answer.ts'
 import { generationHandler } from './generation.ts'
 
 export const chat = (deps: BackendDeps): Handler<BackendEnv> =>
   generationHandler(deps, {
     parse: parseChatRequest,
-    promptTokens: (model, request) => chatPrompt(model, request.messages),
+    prompt: (model, request) => ({ tokens: chatPrompt(model, request.messages), echo: null }),
     promptField: 'messages',
     idPrefix: 'chatcmpl',
     format: chatFormat,
   })
 
-const chatFormat = (identity: AnswerIdentity, includeUsage: boolean): AnswerFormat => ({
-  whole: (choices, usage) => chatCompletion(identity, choices, usage),
+const chatFormat = (
+  identity: AnswerIdentity,
+  { includeUsage, promptLogprobs = 0 }: ChatRequest,
+): AnswerFormat => ({
+  whole: (choices, usage, { tokens }) =>
+    chatCompletion(identity, choices, usage, tokens && promptLogprobsBody(tokens, promptLogprobs)),
   opening: (index) =>
     chatChunk(identity, { index, delta: { role: 'assistant', content: '' } }, includeUsage),
   delta: (index, { text, logprobs }) =>

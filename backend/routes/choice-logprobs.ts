@@ -8,10 +8,12 @@ export type TokenNames = Pick<Tokenizer, 'tokenBytes' | 'isSpecial'>
 export class ChoiceLogprobs {
   readonly #tokenizer: TokenNames
   /** Characters that have begun. */
-  #characters = 0
+  #characters: number
 
-  constructor(tokenizer: TokenNames) {
+  /** @param echo the text before the first token */
+  constructor(tokenizer: TokenNames, echo: string) {
     this.#tokenizer = tokenizer
+    this.#characters = [...echo].length
   }
 
   /** The next token of the choice. */
@@ -34,4 +36,4 @@ export class ChoiceLogprobs {
 }
 
 /** 10xxxxxx in UTF-8: not the first byte of a character. */
-const isContinuation = (byte: number): boolean => (byte & 0xc0) === 0x80
+export const isContinuation = (byte: number): boolean => (byte & 0xc0) === 0x80

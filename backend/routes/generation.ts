@@ -10,6 +10,7 @@ import {
   requireModel,
   type GenerationFields,
   type LoadedModel,
+  type Prompt,
 } from '../served-model.ts'
 import { streamedAnswer, wholeAnswer, type AnswerFormat } from './answer.ts'
 import { Choices } from './choices.ts'
@@ -18,11 +19,11 @@ import { readJson } from './read-json.ts'
 /** Where the routes differ. */
 export type GenerationRoute<Request> = {
   readonly parse: (body: unknown) => Request
-  readonly promptTokens: (model: LoadedModel, request: Request) => readonly number[]
+  readonly prompt: (model: LoadedModel, request: Request) => Prompt
   /** The request field that holds the prompt, for errors. */
   readonly promptField: 'messages' | 'prompt'
   readonly idPrefix: string
-  readonly format: (identity: AnswerIdentity, includeUsage: boolean) => AnswerFormat
+  readonly format: (identity: AnswerIdentity, request: Request) => AnswerFormat
 }
 
 export const generationHandler =
@@ -33,19 +34,19 @@ export const generationHandler =
   async (c) => {
     const request = route.parse(await readJson(c.req.raw))
     requireModel(model, request.model)
-    const prompt = route.promptTokens(model, request)
+    const prompt = route.prompt(model, request)
     const id = c.get('requestId')
     const work = generationRequests(model, id, prompt, request, route.promptField, {
       cacheSalt: c.req.header(tenantHeader) ?? '',
     })
-    const choices = startChoices(c, engine, work, prompt.length)
+    const choices = startChoices(c, engine, work)
     const identity = {
       id: `${route.idPrefix}-${id}`,
       created: Math.floor(Date.now() / 1000),
       model: model.name,
     }
-    const format = route.format(identity, request.includeUsage)
-    const answer = { choices, tokenizer: model.tokenizer, format }
+    const format = route.format(identity, request)
+    const answer = { choices, prompt, tokenizer: model.tokenizer, format }
     return request.stream ? streamedAnswer(answer) : wholeAnswer(answer)
   }
 
@@ -56,10 +57,11 @@ export const generationHandler =
 const startChoices = (
   c: Context<BackendEnv>,
   engine: Engine,
-  requests: readonly GenerationRequest[],
-  promptTokens: number,
+  requests: readonly [GenerationRequest, ...GenerationRequest[]],
 ): Choices => {
-  const choices = new Choices(engine.addAll(requests), promptTokens)
+  const [{ promptTokens, promptLogprobs }] = requests
+  const generations = engine.addAll(requests)
+  const choices = new Choices(generations, promptTokens.length, promptLogprobs !== null)
   const { signal } = c.req.raw
   const abort = () => choices.abort()
   if (signal.aborted) abort()

@@ -13,8 +13,10 @@ export type MicroBatch = {
   readonly firstToken: number
   /** Among the step's sequence lengths, the first of this micro-batch. */
   readonly firstLength: number
-  /** Among the step's rows of logits, the first of this micro-batch; null: they are not wanted. */
-  readonly firstLogits: number | null
+  /** So many of each row's last tokens have their logits wanted; 0: none. */
+  readonly logitsPerRow: number
+  /** Among the step's rows of logits, the first of this micro-batch. */
+  readonly firstLogits: number
 }
 
 /**
@@ -31,20 +33,26 @@ const piecesPerStage = 4
 const parts = (total: number, count: number): number[] =>
   Array.from({ length: count }, (_, index) => Math.floor((total + count - 1 - index) / count))
 
-/** A prompt's tokens in pieces, one after the other in the same slot. */
+/**
+ * A prompt's tokens in pieces, one after the other in the same slot.
+ * @param numLogits so many of the last tokens have their logits wanted
+ */
 export const prefillMicroBatches = (
   slot: number,
   numTokens: number,
   numStages: number,
+  numLogits: number,
 ): MicroBatch[] => {
   const most = numStages === 1 ? 1 : numStages * piecesPerStage
   const count = Math.max(1, Math.min(most, Math.floor(numTokens / minPieceTokens)))
+  const firstWanted = numTokens - numLogits
   let firstToken = 0
   return parts(numTokens, count).map((length, index) => {
-    const firstLogits = index === count - 1 ? 0 : null
-    const sizes = { numRows: 1, numTokens: length, firstToken, firstLength: index, firstLogits }
+    const sizes = { numRows: 1, numTokens: length, firstToken, firstLength: index }
+    const firstLogits = Math.max(0, firstToken - firstWanted)
     firstToken += length
-    return { firstSlot: slot, ...sizes }
+    const logitsPerRow = Math.max(0, Math.min(length, firstToken - firstWanted))
+    return { firstSlot: slot, ...sizes, logitsPerRow, firstLogits }
   })
 }
 
@@ -57,7 +65,7 @@ export const decodeMicroBatches = (
   let first = 0
   const count = Math.max(1, Math.min(numStages, Math.floor(numRows / minRows)))
   return parts(numRows, count).map((length) => {
-    const sizes = { numRows: length, numTokens: 1 }
+    const sizes = { numRows: length, numTokens: 1, logitsPerRow: 1 }
     const places = { firstToken: first, firstLength: first, firstLogits: first }
     first += length
     return { firstSlot: firstSlot + places.firstToken, ...sizes, ...places }

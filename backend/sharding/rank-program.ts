@@ -9,6 +9,7 @@ import { KvCache } from '../graph/kv-cache.ts'
 import { rankFiles, type Manifest } from '../graph/manifest.ts'
 import { segmentsOf, type Segment } from '../graph/segments.ts'
 import { rangeLength, type RankPlan } from '../graph/shard-plan.ts'
+import { maxLogitsRows } from '../graph/step-limits.ts'
 import type { Binding } from '../onnxruntime/binding.ts'
 import { Environment } from '../onnxruntime/environment.ts'
 import { Session } from '../onnxruntime/session.ts'
@@ -38,6 +39,9 @@ type LoadedSegment = Segment & {
 
 type BoundSegment = { readonly isHeadAlone: boolean; readonly binding: Binding }
 
+/** A head in one graph with its layers computes a row at least, wanted or not. */
+const computedPerRow = ({ logitsPerRow }: MicroBatch): number => Math.max(1, logitsPerRow)
+
 export class RankProgram {
   readonly #options: RankOptions
   readonly #memory: StepMemory
@@ -55,7 +59,7 @@ export class RankProgram {
   readonly #lastPositions: Int32Array
   readonly #totalLength = new Int32Array(1)
   readonly #logitsRows: BigInt64Array
-  /** [rows, vocabRows] */
+  /** [maxLogits, vocabRows] */
   readonly #logits: Float32Array
 
   /** Loads the rank's graphs. @throws OrtError */
@@ -68,8 +72,9 @@ export class RankProgram {
     this.#sharedLogits = new Float32Array(memory.logits)
     this.#inputIds = new BigInt64Array(Math.max(slots, capacity))
     this.#lastPositions = new Int32Array(slots)
-    this.#logitsRows = new BigInt64Array(slots)
-    this.#logits = new Float32Array(plan.isLastStage ? slots * plan.vocabRows : 0)
+    const maxLogits = maxLogitsRows(manifest.vocabSize, { slots, capacity })
+    this.#logitsRows = new BigInt64Array(maxLogits)
+    this.#logits = new Float32Array(plan.isLastStage ? maxLogits * plan.vocabRows : 0)
     this.#cache = new KvCache({
       numLayers: rangeLength(plan.layers),
       numKvHeads: rangeLength(plan.kvHeads),
@@ -94,12 +99,12 @@ export class RankProgram {
   run(batch: MicroBatch, meet: () => void): void {
     this.#prepare(batch)
     for (const { isHeadAlone, binding } of this.#form(batch)) {
-      if (isHeadAlone && batch.firstLogits === null) continue
+      if (isHeadAlone && batch.logitsPerRow === 0) continue
       binding.run()
       meet()
     }
-    if (this.#options.plan.isLastStage && batch.firstLogits !== null) {
-      this.#shareLogits(batch.firstLogits, batch.numRows)
+    if (this.#options.plan.isLastStage) {
+      this.#shareLogits(batch.firstLogits, batch.numRows * batch.logitsPerRow)
     }
   }
 
@@ -155,7 +160,8 @@ export class RankProgram {
   }
 
   /** Writes the numbers of the micro-batch into the memory that is bound. */
-  #prepare({ numRows, numTokens, firstToken, firstLength }: MicroBatch): void {
+  #prepare(batch: MicroBatch): void {
+    const { numRows, numTokens, firstToken, firstLength } = batch
     const { plan } = this.#options
     if (plan.isFirstStage) {
       const { begin, end } = plan.vocab
@@ -171,9 +177,13 @@ export class RankProgram {
       const length = this.#pastLengths[firstLength + row]! + numTokens
       this.#lastPositions[row] = length - 1
       longest = Math.max(longest, length)
-      this.#logitsRows[row] = BigInt((row + 1) * numTokens - 1)
     }
     this.#totalLength[0] = longest
+    const perRow = computedPerRow(batch)
+    for (let i = 0; i < numRows * perRow; i++) {
+      const end = (Math.floor(i / perRow) + 1) * numTokens
+      this.#logitsRows[i] = BigInt(end - perRow + (i % perRow))
+    }
   }
 
   /** The rank's slice of the vocabulary goes to its place in each row. */
@@ -188,7 +198,7 @@ export class RankProgram {
 
   #form(batch: MicroBatch): readonly BoundSegment[] {
     const { firstSlot, numRows, numTokens, firstToken } = batch
-    const key = `${firstSlot} ${numRows} ${numTokens} ${firstToken}`
+    const key = `${firstSlot} ${numRows} ${numTokens} ${firstToken} ${computedPerRow(batch)}`
     const form = this.#forms.get(key) ?? this.#bind(batch)
     this.#forms.delete(key)
     this.#forms.set(key, form)
@@ -225,20 +235,22 @@ export class RankProgram {
 
   /** What is the same for all segments, by the names of inputs and outputs. */
   #commonTensors(
-    { firstSlot, numRows, numTokens }: MicroBatch,
+    batch: MicroBatch,
     tensor: (data: TensorData, dims: readonly number[]) => Tensor,
   ): Record<string, Tensor> {
+    const { firstSlot, numRows, numTokens } = batch
     const { plan } = this.#options
+    const numLogits = numRows * computedPerRow(batch)
     const ids = this.#inputIds.subarray(0, numRows * numTokens)
     const tensors: Record<string, Tensor> = {
       input_ids: tensor(ids, [numRows, numTokens]),
       seqlens_k: tensor(this.#lastPositions.subarray(0, numRows), [numRows]),
       total_sequence_length: tensor(this.#totalLength, [1]),
-      logits_rows: tensor(this.#logitsRows.subarray(0, numRows), [numRows]),
+      logits_rows: tensor(this.#logitsRows.subarray(0, numLogits), [numLogits]),
     }
     if (plan.isLastStage) {
-      const logits = this.#logits.subarray(0, numRows * plan.vocabRows)
-      tensors.logits = tensor(logits, [numRows, plan.vocabRows])
+      const logits = this.#logits.subarray(0, numLogits * plan.vocabRows)
+      tensors.logits = tensor(logits, [numLogits, plan.vocabRows])
     }
     for (const [index, { keys, values, dims }] of this.#cache.rows(firstSlot, numRows).entries()) {
       const { past, present } = cacheNames(plan.layers.begin + index)

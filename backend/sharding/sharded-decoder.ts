@@ -79,17 +79,27 @@ export class ShardedDecoder {
     this.#wait()
   }
 
+  /** See {@link Decoder.maxLogits}. */
+  get maxLogits(): number {
+    return this.#limits.maxLogits
+  }
+
   /** See {@link Decoder.prefill}. */
-  prefill(slot: number, pastLength: number, tokens: ArrayLike<number>): Float32Array {
+  prefill(
+    slot: number,
+    pastLength: number,
+    tokens: ArrayLike<number>,
+    numLogits = 1,
+  ): Float32Array {
     this.#checkOpen()
-    this.#limits.checkPrefill(slot, pastLength, tokens)
+    this.#limits.checkPrefill(slot, pastLength, tokens, numLogits)
     const { pipelineParallelSize, vocabSize } = this.manifest
-    const microBatches = prefillMicroBatches(slot, tokens.length, pipelineParallelSize)
+    const microBatches = prefillMicroBatches(slot, tokens.length, pipelineParallelSize, numLogits)
     for (const { firstLength, firstToken } of microBatches) {
       this.#pastLengths[firstLength] = pastLength + firstToken
     }
     this.#step(tokens, microBatches)
-    return this.#logits.subarray(0, vocabSize)
+    return this.#logits.subarray(0, numLogits * vocabSize)
   }
 
   /** See {@link Decoder.decode}. */

@@ -1,6 +1,7 @@
 /** The memory that the ranks of a sharded model and their driver share, and the commands in it. */
 import type { LayerScales } from '../graph/cache-dtype.ts'
 import type { Manifest } from '../graph/manifest.ts'
+import { maxLogitsRows } from '../graph/step-limits.ts'
 import { maxMicroBatches, type MicroBatch } from './micro-batches.ts'
 import { signalMemory, type SignalMemory } from './signals.ts'
 
@@ -11,7 +12,7 @@ export type StepMemory = {
   readonly tokens: SharedArrayBuffer
   /** Of the step's sequences before their micro-batch: int32. */
   readonly pastLengths: SharedArrayBuffer
-  /** float32 [slots, vocabSize] */
+  /** float32 [maxLogits, vocabSize] (graph/step-limits.ts) */
   readonly logits: SharedArrayBuffer
   /** Of the KV cache, where they are asked for: float32 [numLayers, 2, numKvHeads, headDim]. */
   readonly maxima: SharedArrayBuffer
@@ -33,7 +34,7 @@ export type Command =
   | { readonly kind: 'close' }
 
 /** Numbers of one micro-batch in the command. */
-const microBatchInts = 6
+const microBatchInts = 7
 
 export const createStepMemory = (
   manifest: Manifest,
@@ -52,7 +53,7 @@ export const createStepMemory = (
     command: words(2 + microBatches * microBatchInts),
     tokens: words(maxTokens),
     pastLengths: words(microBatches),
-    logits: words(slots * vocabSize),
+    logits: words(maxLogitsRows(vocabSize, { slots, capacity }) * vocabSize),
     maxima: words(2 * numLayers * numKvHeads * headDim),
     stageInputs: stages.map(hidden),
     stageSums: stages.map(() => [hidden(), hidden()]),
@@ -83,9 +84,10 @@ export const writeCommand = (memory: StepMemory, command: Command): void => {
   if (command.kind !== 'step') return
   ints[1] = command.microBatches.length
   for (const [index, batch] of command.microBatches.entries()) {
-    const { firstSlot, numRows, numTokens, firstToken, firstLength, firstLogits } = batch
-    const numbers = [firstSlot, numRows, numTokens, firstToken, firstLength, firstLogits ?? -1]
-    ints.set(numbers, 2 + index * microBatchInts)
+    const { firstSlot, numRows, numTokens, firstToken, firstLength } = batch
+    const { logitsPerRow, firstLogits } = batch
+    const sizes = [firstSlot, numRows, numTokens, firstToken, firstLength]
+    ints.set([...sizes, logitsPerRow, firstLogits], 2 + index * microBatchInts)
   }
 }
 
@@ -98,14 +100,14 @@ export const readCommand = (memory: StepMemory): Command => {
   if (kind !== 'step') return { kind: 'close' }
   const microBatches = Array.from({ length: ints[1]! }, (_, index): MicroBatch => {
     const at = 2 + index * microBatchInts
-    const firstLogits = ints[at + 5]!
     return {
       firstSlot: ints[at]!,
       numRows: ints[at + 1]!,
       numTokens: ints[at + 2]!,
       firstToken: ints[at + 3]!,
       firstLength: ints[at + 4]!,
-      firstLogits: firstLogits < 0 ? null : firstLogits,
+      logitsPerRow: ints[at + 5]!,
+      firstLogits: ints[at + 6]!,
     }
   })
   return { kind, microBatches }

@@ -1,9 +1,16 @@
 /** `POST /v1/chat/completions` (https://platform.openai.com/docs/api-reference/chat): request and answers. */
 import { InvalidRequest } from '../errors.ts'
-import { fields, isFields, type Fields } from '../parse.ts'
+import { fields, isFields, optionalBoolean, type Fields } from '../parse.ts'
 import type { AnswerIdentity, Choice, FinishReason } from './answer.ts'
 import { chatLogprobs, parseChatLogprobs, type AnswerLogprob } from './logprobs.ts'
-import { checkMinTokens, parseSamplingFields, tokenLimit, type SamplingFields } from './sampling.ts'
+import {
+  checkMinTokens,
+  notSupported,
+  parseSamplingFields,
+  tokenLimit,
+  type SamplingFields,
+} from './sampling.ts'
+import type { PromptLogprobsBody } from './prompt-logprobs.ts'
 import { usageBody, type Usage } from './usage.ts'
 
 /** Messages of tools come with the tools, which are not served yet. */
@@ -27,6 +34,7 @@ export const parseChatRequest = (body: unknown): ChatRequest => {
   const maxTokens = tokenLimit(from, 'max_completion_tokens') ?? tokenLimit(from, 'max_tokens')
   checkMinTokens(sampling.minTokens, maxTokens)
   const logprobs = parseChatLogprobs(from)
+  if (optionalBoolean(from, 'echo')) throw notSupported('echo')
   return { ...sampling, messages: parseMessages(from.messages), maxTokens, logprobs }
 }
 
@@ -57,11 +65,7 @@ const refuseToolCalls = (message: Fields, path: string): void => {
     const calls = message[name]
     if (calls === undefined || calls === null) continue
     if (Array.isArray(calls) && calls.length === 0) continue
-    throw new InvalidRequest(
-      `'${path}.${name}' is not supported yet: leave it out.`,
-      `${path}.${name}`,
-      'unsupported_parameter',
-    )
+    throw notSupported(`${path}.${name}`)
   }
 }
 
@@ -79,11 +83,15 @@ const parseContent = (value: unknown, path: string): string => {
 
 const isTextPart = (part: Fields): boolean => part.type === 'text' && typeof part.text === 'string'
 
-/** @param choices in the order of their indices */
+/**
+ * @param choices in the order of their indices
+ * @param promptLogprobs of the rendered chat; null: not asked for
+ */
 export const chatCompletion = (
   identity: AnswerIdentity,
   choices: readonly Choice[],
   usage: Usage,
+  promptLogprobs: PromptLogprobsBody | null,
 ) => ({
   id: identity.id,
   object: 'chat.completion' as const,
@@ -96,6 +104,7 @@ export const chatCompletion = (
     finish_reason: finishReason,
   })),
   usage: usageBody(usage),
+  ...(promptLogprobs === null ? {} : { prompt_logprobs: promptLogprobs }),
 })
 
 export type ChatDelta = { readonly role?: 'assistant'; readonly content?: string }

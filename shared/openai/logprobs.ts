@@ -16,8 +16,15 @@ export type AnswerLogprob = NamedLogprob & {
   readonly textOffset: number
 }
 
+/** A token of a text completion: of the answer, or of the prompt before it. */
+export type TextToken = Pick<AnswerLogprob, 'bytes' | 'textOffset'> & {
+  /** null, like `top`: the prompt's first token, of which the model says nothing. */
+  readonly logprob: number | null
+  readonly top: readonly NamedLogprob[] | null
+}
+
 /** OpenAI's own maximum for chats; vLLM's for both. */
-const maxTop = 20
+export const maxTop = 20
 
 /**
  * Chat's `logprobs` and `top_logprobs`.
@@ -44,12 +51,12 @@ export const parseCompletionLogprobs = (body: Fields): number | undefined => {
 /** OpenAI's word for "very unlikely": JSON has no infinity. */
 const floor = -9999
 
-const number = (logprob: number): number => (logprob > floor ? logprob : floor)
+export const shownLogprob = (logprob: number): number => (logprob > floor ? logprob : floor)
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /** The bytes as text; as `\xe4\xbd` when they are no whole characters, which is how OpenAI writes it. */
-const tokenText = (bytes: Uint8Array, prefix: string): string => {
+export const tokenText = (bytes: Uint8Array, prefix: string): string => {
   try {
     return utf8.decode(bytes)
   } catch {
@@ -60,7 +67,7 @@ const tokenText = (bytes: Uint8Array, prefix: string): string => {
 
 const chatToken = ({ bytes, logprob }: NamedLogprob) => ({
   token: tokenText(bytes, ''),
-  logprob: number(logprob),
+  logprob: shownLogprob(logprob),
   bytes: Array.from(bytes),
 })
 
@@ -74,19 +81,25 @@ export const chatLogprobs = (tokens: readonly AnswerLogprob[]) => ({
 })
 
 /** Without a field for bytes, the text itself says that it is none. */
-const completionText = ({ bytes }: NamedLogprob): string => tokenText(bytes, 'bytes:')
+const completionText = ({ bytes }: { readonly bytes: Uint8Array }): string =>
+  tokenText(bytes, 'bytes:')
 
 /**
- * `choices[].logprobs` of a text completion or a chunk. The sampled token is among the top ones even
+ * `choices[].logprobs` of a text completion or a chunk. The token itself is among the top ones even
  * where it is not one of the likeliest, so there may be one more than asked for.
  */
-export const completionLogprobs = (tokens: readonly AnswerLogprob[]) => ({
+export const completionLogprobs = (tokens: readonly TextToken[]) => ({
   tokens: tokens.map(completionText),
-  token_logprobs: tokens.map(({ logprob }) => number(logprob)),
-  top_logprobs: tokens.map((token) =>
-    Object.fromEntries(
-      [...token.top, token].map((named) => [completionText(named), number(named.logprob)]),
-    ),
+  token_logprobs: tokens.map(({ logprob }) => (logprob === null ? null : shownLogprob(logprob))),
+  top_logprobs: tokens.map(({ bytes, logprob, top }) =>
+    logprob === null || top === null
+      ? null
+      : Object.fromEntries(
+          [...top, { bytes, logprob }].map((named) => [
+            completionText(named),
+            shownLogprob(named.logprob),
+          ]),
+        ),
   ),
   text_offset: tokens.map(({ textOffset }) => textOffset),
 })

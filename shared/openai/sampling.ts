@@ -8,6 +8,7 @@ import {
   requiredString,
   type Fields,
 } from '../parse.ts'
+import { parsePromptLogprobs } from './prompt-logprobs.ts'
 
 /** What the client asked for; a field left out takes the model's own default. */
 export type SamplingFields = {
@@ -26,6 +27,8 @@ export type SamplingFields = {
   readonly seed: number | undefined
   /** Answers to give; `seed` + i is the seed of the i-th. */
   readonly n: number
+  /** So many of the likeliest tokens with each of the prompt's; undefined: none (vLLM's extension). */
+  readonly promptLogprobs: number | undefined
   readonly stop: readonly string[]
   /** Tokens that end the answer (vLLM's extension). */
   readonly stopTokenIds: readonly number[]
@@ -51,7 +54,6 @@ const maxChoices = 128
 
 /** Fields that would change the answer and are not served yet, with the values that change nothing. */
 const neutralValues: Readonly<Record<string, readonly unknown[]>> = {
-  echo: [false],
   suffix: [''],
   tools: [],
   functions: [],
@@ -64,7 +66,6 @@ const neutralValues: Readonly<Record<string, readonly unknown[]>> = {
   bad_words: [],
   allowed_token_ids: [],
   skip_special_tokens: [true],
-  prompt_logprobs: [],
   truncate_prompt_tokens: [],
   structured_outputs: [],
   use_beam_search: [false],
@@ -99,6 +100,7 @@ export const parseSamplingFields = (body: Fields): SamplingFields => {
       whole: true,
     }),
     n,
+    promptLogprobs: parsePromptLogprobs(body, stream),
     stop: optionalStrings(body, 'stop', maxStopStrings) ?? [],
     stopTokenIds: parseStopTokenIds(body),
     includeStop: optionalBoolean(body, 'include_stop_str_in_output') ?? false,
@@ -111,9 +113,9 @@ export const parseSamplingFields = (body: Fields): SamplingFields => {
   }
 }
 
-/** `max_tokens` and its like: at least one token. */
-export const tokenLimit = (body: Fields, name: string): number | undefined =>
-  optionalNumber(body, name, { min: 1, max: 2 ** 31, whole: true })
+/** `max_tokens` and its like. @param min 0 where the prompt alone may be of interest */
+export const tokenLimit = (body: Fields, name: string, min: 0 | 1 = 1): number | undefined =>
+  optionalNumber(body, name, { min, max: 2 ** 31, whole: true })
 
 /** @throws InvalidRequest when so few tokens cannot be */
 export const checkMinTokens = (minTokens: number, maxTokens: number | undefined): void => {
@@ -178,11 +180,7 @@ const refuseUnserved = (body: Fields): void => {
   for (const [name, neutral] of Object.entries(neutralValues)) {
     const value = body[name]
     if (value === undefined || value === null || neutral.includes(value) || isEmpty(value)) continue
-    throw new InvalidRequest(
-      `'${name}' is not supported yet: leave it out.`,
-      name,
-      'unsupported_parameter',
-    )
+    throw notSupported(name)
   }
   const format = body.response_format
   if (
@@ -197,6 +195,9 @@ const refuseUnserved = (body: Fields): void => {
     )
   }
 }
+
+export const notSupported = (name: string): InvalidRequest =>
+  new InvalidRequest(`'${name}' is not supported yet: leave it out.`, name, 'unsupported_parameter')
 
 const isEmpty = (value: unknown): boolean =>
   typeof value === 'object' && value !== null && Object.keys(value).length === 0

@@ -18,6 +18,7 @@ export const generationRequest = ({
   includeStop: false,
   ignoreEos: false,
   logprobs: null,
+  promptLogprobs: null,
   priority: 0,
   cacheSalt: '',
   ...given,

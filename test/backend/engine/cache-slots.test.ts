@@ -18,6 +18,7 @@ const notedRows = () => {
 const sequence = (tokens: string, cacheSalt = ''): ScheduledSequence => ({
   tokens: Array.from(tokens, (letter) => letter.charCodeAt(0)),
   cachedTokens: 0,
+  reusableTokens: Infinity,
   priority: 0,
   cacheSalt,
 })

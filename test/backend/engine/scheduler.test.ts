@@ -11,6 +11,7 @@ const sequence = (id: string, promptTokens: number, priority = 0): TestSequence 
   id,
   tokens: Array.from({ length: promptTokens }, () => 1),
   cachedTokens: 0,
+  reusableTokens: Infinity,
   priority,
   cacheSalt: id,
 })

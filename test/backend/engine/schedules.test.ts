@@ -35,6 +35,7 @@ class Bench {
     const added: TestSequence = {
       tokens: [...prompt],
       cachedTokens: 0,
+      reusableTokens: Infinity,
       priority: 0,
       cacheSalt: '',
       promptTokens: prompt.length,

@@ -17,6 +17,7 @@ const countingDecoder = () => {
     return logits
   }
   const decoder: DecoderPort = {
+    maxLogits: 4,
     prefill: (slot, past, tokens) => {
       steps.push(`prefill ${tokens.length} at ${past} in ${slot}`)
       return row(tokens[tokens.length - 1] ?? 0)

@@ -7,7 +7,7 @@ test('a token begins at the character that its first byte is of', () => {
   const tokenizer = loadTokenizer(bundledModelFolder)
   const text = '1🐯🐯2'
   const ids = tokenizer.encode(text, false)
-  const tokens = new ChoiceLogprobs(tokenizer)
+  const tokens = new ChoiceLogprobs(tokenizer, '')
   const named = ids.map((token) => tokens.next({ token, logprob: -1, top: [] }))
   const whole = new TextEncoder().encode(text)
   const bytes = named.flatMap((token) => [...token.bytes])
@@ -24,7 +24,7 @@ test('a token begins at the character that its first byte is of', () => {
 
 test('special tokens take no place in the text', () => {
   const tokenizer = loadTokenizer(bundledModelFolder)
-  const tokens = new ChoiceLogprobs(tokenizer)
+  const tokens = new ChoiceLogprobs(tokenizer, '')
   const [one = 0] = tokenizer.encode('1', false)
   const offsets = [one, 1, one].map((token) => {
     return tokens.next({ token, logprob: -1, top: [] }).textOffset

@@ -1,27 +1,12 @@
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { createBackendApp } from '../../../backend/app.ts'
-import { bundledModelFolder } from '../../../backend/config.ts'
 import type { GenerationEnd, TokenLogprob } from '../../../backend/engine/generation.ts'
 import { GenerationStream } from '../../../backend/engine/generation-stream.ts'
 import { Choices } from '../../../backend/routes/choices.ts'
-import type { LoadedModel } from '../../../backend/served-model.ts'
-import { ChatTemplate } from '../../../backend/tokenizer/chat-template.ts'
-import { loadTokenizer } from '../../../backend/tokenizer/load-tokenizer.ts'
-import { silentLog } from '../../support/silent-log.ts'
 import type { Usage } from '../../../shared/openai/usage.ts'
 import { ScriptedEngine } from '../../support/scripted-engine.ts'
+import { appOver, chunksOf, exchangeWith, post, testModel } from './test-app.ts'
 
-const tokenizer = loadTokenizer(bundledModelFolder)
-
-const model: LoadedModel = {
-  name: 'tiger',
-  created: 1_700_000_000,
-  maxModelLen: 64,
-  vocabSize: 640,
-  tokenizer,
-  chatTemplate: ChatTemplate.load(bundledModelFolder),
-  samplingDefaults: { temperature: 0.3, topP: 0.9, topK: 0, minP: 0, repetitionPenalty: 1 },
-}
+const { tokenizer } = testModel
 
 /** Choice i says `texts[i]`, one event each in turn, and then ends. */
 const saying = (texts: readonly (readonly string[])[], end: GenerationEnd = 'stop') => {
@@ -42,24 +27,9 @@ const saying = (texts: readonly (readonly string[])[], end: GenerationEnd = 'sto
 
 const ask = (engine: ScriptedEngine, path: string, body: object, init: RequestInit = {}) => {
   const usages: Promise<Usage | null>[] = []
-  const exchange = {
-    requestId: 'req_1',
-    reportUsage: () => {},
-    usage: (final: Promise<Usage | null>) => usages.push(final),
-  }
-  const app = createBackendApp({ engine, model, log: silentLog })
-  const request = new Request(`http://backend${path}`, {
-    method: 'POST',
-    body: JSON.stringify({ model: 'tiger', ...body }),
-    ...init,
-  })
-  return { response: app.fetch(request, { exchange }), usages }
-}
-
-const chunksOf = async (response: Response) => {
-  const events = (await response.text()).split('\n\n')
-  expect(events.slice(-2)).toEqual(['data: [DONE]', ''])
-  return events.slice(0, -2).map((event) => JSON.parse(event.slice('data: '.length)))
+  const request = post(path, { model: 'tiger', ...body }, init)
+  const response = appOver(engine).fetch(request, { exchange: exchangeWith(usages) })
+  return { response, usages }
 }
 
 describe('n choices', () => {
@@ -156,7 +126,7 @@ test('choices whose reading stops early are aborted', async () => {
     })
     return stream
   })
-  const choices = new Choices(streams, 7)
+  const choices = new Choices(streams, 7, false)
   streams[1]?.push({ id: 'x', text: 'first', completionTokens: 1 })
   for await (const { index, event } of choices) {
     expect([index, event.text]).toEqual([1, 'first'])
@@ -164,6 +134,36 @@ test('choices whose reading stops early are aborted', async () => {
   }
   expect(aborted).toEqual([0, 1])
   expect(await choices.usage).toEqual({ promptTokens: 7, completionTokens: 2 })
+})
+
+test('no choice is read before the prompt is scored, and its scores are no news of a choice', async () => {
+  const streams = [0, 1].map(() => new GenerationStream(() => {}))
+  const choices = new Choices(streams, 3, true)
+  const score = (token: number) => ({ token, logprob: -1, top: [], rank: 1 })
+  const none = { id: 'x', text: '', completionTokens: 0 }
+  const pushes = [
+    () => streams[1]?.push({ id: 'x', text: 'b', completionTokens: 1 }),
+    () => streams[0]?.push({ ...none, promptLogprobs: [score(5)] }),
+    () => streams[1]?.push({ id: 'x', text: '', completionTokens: 2, end: 'stop' }),
+    () => streams[0]?.push({ ...none, promptLogprobs: [score(6)], end: 'length' }),
+  ]
+  const read = (async () => {
+    const news: unknown[] = []
+    for await (const { index, event } of choices) {
+      news.push([index, event.text, event.end, choices.promptLogprobs?.map(({ token }) => token)])
+    }
+    return news
+  })()
+  for (const push of pushes) {
+    push()
+    await Promise.resolve()
+  }
+  expect(await read).toEqual([
+    [1, 'b', undefined, [5, 6]],
+    [1, '', 'stop', [5, 6]],
+    [0, '', 'length', [5, 6]],
+  ])
+  expect(await choices.usage).toEqual({ promptTokens: 3, completionTokens: 2 })
 })
 
 describe('log-probabilities', () => {

@@ -5,6 +5,7 @@ import {
   completionLogprobs,
   type AnswerLogprob,
 } from '../../../shared/openai/logprobs.ts'
+import type { CompletionLogprobs } from './client-types.ts'
 
 const named = (bytes: readonly number[], logprob: number) => ({
   bytes: Uint8Array.from(bytes),
@@ -23,7 +24,7 @@ const tokens: readonly AnswerLogprob[] = [
 
 // The compiler holds each body against the official client's type.
 const chat: OpenAI.Chat.ChatCompletion.Choice.Logprobs = chatLogprobs(tokens)
-const completion: OpenAI.CompletionChoice.Logprobs = completionLogprobs(tokens)
+const completion: CompletionLogprobs = completionLogprobs(tokens)
 
 test('in chats: text and bytes of each token and of the likeliest, and a floor', () => {
   const b = { token: 'b', bytes: [0x62] }

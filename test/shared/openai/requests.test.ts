@@ -61,6 +61,7 @@ describe('parseChatRequest', () => {
       logitBias: [],
       seed: 3,
       n: 1,
+      promptLogprobs: undefined,
       stop: ['END'],
       stopTokenIds: [],
       includeStop: false,
@@ -117,7 +118,9 @@ describe('parseChatRequest', () => {
     [{ model: 'm', messages, logit_bias: { 1: 101 } }, 'logit_bias'],
     [{ model: 'm', messages, min_p: 2 }, 'min_p'],
     [{ model: 'm', messages, repetition_penalty: 0 }, 'repetition_penalty'],
-    [{ model: 'm', messages, prompt_logprobs: 1 }, 'prompt_logprobs'],
+    [{ model: 'm', messages, prompt_logprobs: 21 }, 'prompt_logprobs'],
+    [{ model: 'm', messages, prompt_logprobs: 1, stream: true }, 'prompt_logprobs'],
+    [{ model: 'm', messages, echo: true }, 'echo'],
     [{ model: 'm', messages, skip_special_tokens: false }, 'skip_special_tokens'],
     [{ model: 'm', messages, tools: [{ type: 'function' }] }, 'tools'],
     [{ model: 'm', messages, presence_penalty: 2.5 }, 'presence_penalty'],
@@ -144,6 +147,8 @@ describe('parseChatRequest', () => {
       include_stop_str_in_output: true,
       logprobs: true,
       top_logprobs: 20,
+      prompt_logprobs: 0,
+      echo: false,
     }
     expect(parseChatRequest(body)).toMatchObject({
       n: 3,
@@ -159,6 +164,7 @@ describe('parseChatRequest', () => {
       minTokens: 2,
       includeStop: true,
       logprobs: 20,
+      promptLogprobs: 0,
     })
     expect(parseChatRequest({ model: 'm', messages, logprobs: true }).logprobs).toBe(0)
     expect(parseChatRequest({ model: 'm', messages, logprobs: false }).logprobs).toBeUndefined()
@@ -202,11 +208,37 @@ describe('parseCompletionRequest', () => {
     [{ logprobs: true }, 'logprobs'],
     [{ top_logprobs: 2 }, 'top_logprobs'],
     [{ min_tokens: 17 }, 'min_tokens'],
-    [{ echo: true }, 'echo'],
-    [{ prompt_logprobs: 0 }, 'prompt_logprobs'],
+    [{ echo: 'yes' }, 'echo'],
+    [{ max_tokens: 0 }, 'max_tokens'],
+    [{ max_tokens: 0, echo: false }, 'max_tokens'],
+    [{ max_tokens: -1, echo: true }, 'max_tokens'],
+    [{ max_tokens: 0, echo: true, min_tokens: 1 }, 'min_tokens'],
+    [{ prompt_logprobs: 21 }, 'prompt_logprobs'],
+    [{ prompt_logprobs: -1 }, 'prompt_logprobs'],
+    [{ prompt_logprobs: true }, 'prompt_logprobs'],
+    [{ prompt_logprobs: 0, stream: true }, 'prompt_logprobs'],
   ])('refuses %j and names %s', (given, param) => {
     const parse = () => parseCompletionRequest({ model: 'm', prompt: 'x', ...given })
     expect(refusal(parse).param).toBe(param)
+  })
+
+  test.each([
+    [{}, { echo: false, maxTokens: 16 }],
+    [{ echo: null }, { echo: false, maxTokens: 16 }],
+    [{ echo: true }, { echo: true, maxTokens: 16 }],
+    [
+      { echo: true, max_tokens: 0, logprobs: 1 },
+      { echo: true, maxTokens: 0, logprobs: 1 },
+    ],
+    [
+      { echo: true, stream: true },
+      { echo: true, stream: true },
+    ],
+    [{ prompt_logprobs: 5 }, { promptLogprobs: 5, logprobs: undefined }],
+    [{ prompt_logprobs: null, stream: true }, { promptLogprobs: undefined }],
+  ])('reads what is asked of the prompt: %j', (given, expected) => {
+    const request = parseCompletionRequest({ model: 'm', prompt: 'x', ...given })
+    expect(request).toMatchObject(expected)
   })
 
   test('a prompt nested without end is refused like any other', () => {

@@ -8,6 +8,7 @@ import {
 } from '../../../shared/openai/completion.ts'
 import { modelBody, modelListBody } from '../../../shared/openai/model.ts'
 import { expectedModelCard } from '../../support/model-card.ts'
+import type { Completion } from './client-types.ts'
 
 const identity = { id: 'x-1', created: 1_700_000_000, model: 'tigerbot' }
 const usage = { promptTokens: 2, completionTokens: 3 }
@@ -16,13 +17,17 @@ const usageFields = { prompt_tokens: 2, completion_tokens: 3, total_tokens: 5 }
 const choice = { text: 'hi', finishReason: 'stop', logprobs: null } as const
 
 // The compiler holds each body against the official client's type.
-const chat: OpenAI.Chat.ChatCompletion = chatCompletion(identity, [choice], usage)
+const chat: OpenAI.Chat.ChatCompletion = chatCompletion(identity, [choice], usage, null)
 const chunks: OpenAI.Chat.ChatCompletionChunk[] = [
   chatChunk(identity, { index: 0, delta: { role: 'assistant', content: '' } }, false),
   chatChunk(identity, { index: 1, delta: {}, finishReason: 'length' }, true),
   chatUsageChunk(identity, usage),
 ]
-const completion: OpenAI.Completion = completionBody(identity, [choice], usage)
+const completion: Completion = completionBody(
+  identity,
+  [{ ...choice, promptLogprobs: null }],
+  usage,
+)
 const completionUsage: OpenAI.Completion = completionUsageChunk(identity, usage)
 const model: OpenAI.Model = modelBody('tigerbot', 1_700_000_000)
 
