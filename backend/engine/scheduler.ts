@@ -105,12 +105,17 @@ export class Scheduler<S extends ScheduledSequence> {
     return decoding
   }
 
+  /** Whether a step from now would have a chunk of a prompt to compute. */
+  get hasPrefill(): boolean {
+    return this.#candidates().length > 0
+  }
+
   /**
    * The next chunk to compute in this step; null when the budget is used up or nothing is left to do.
    * The caller runs it and raises `cachedTokens` before it asks again.
    */
   nextPrefill(): Prefill<S> | null {
-    const candidates = this.#candidates()
+    const candidates = this.#candidates().filter((entry) => !this.#served.has(entry))
     const eldest = first(candidates, (a, b) => a.arrival - b.arrival)
     const best = first(candidates, byPriorityAndLength)
     if (this.#budget <= 0 || eldest === null || best === null) return null
@@ -152,7 +157,7 @@ export class Scheduler<S extends ScheduledSequence> {
     const { head } = this.#waiting
     const canPreempt = places === 0 && head !== undefined && this.#victimOf(head) !== null
     const waiting = canPreempt ? [head] : this.#waiting.next(places)
-    return [...running, ...waiting].filter((entry) => !this.#served.has(entry))
+    return [...running, ...waiting]
   }
 
   #admit(entry: Entry<S>): void {

@@ -2,6 +2,7 @@
 import type { Decoder } from '../graph/decoder.ts'
 import { Detokenizer } from '../tokenizer/detokenizer.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
+import { DecodePipeline, type PipelinePort } from './decode-pipeline.ts'
 import type {
   EngineStats,
   GenerationEnd,
@@ -19,7 +20,11 @@ import { largest } from './softmax.ts'
 export type DecoderPort = Pick<
   Decoder,
   'maxLogits' | 'prefill' | 'decode' | 'copySlot' | 'swapSlots'
->
+> &
+  Partial<PipelinePort>
+
+const hasStages = (decoder: DecoderPort): decoder is DecoderPort & PipelinePort =>
+  (decoder.numStages ?? 1) > 1
 
 export type StepLoopOptions = SchedulerLimits & {
   readonly vocabSize: number
@@ -34,6 +39,10 @@ export class StepLoop {
   readonly #scratch: SamplerScratch
   readonly #sequences = new Map<string, Sequence>()
   readonly #aborted: Sequence[] = []
+  /** Sequences whose last event is told, but whose slots are not free yet. */
+  readonly #ended: { readonly sequence: Sequence; readonly keepRows: boolean }[] = []
+  /** null: the decoder computes a step at a time. */
+  readonly #pipeline: DecodePipeline | null
   #generatedTokens = 0
   #prefilledTokens = 0
 
@@ -41,6 +50,7 @@ export class StepLoop {
     this.#decoder = decoder
     this.#tokenizer = tokenizer
     this.#options = options
+    this.#pipeline = hasStages(decoder) ? new DecodePipeline(decoder) : null
     this.#scheduler = new Scheduler(options, decoder)
     this.#scratch = samplerScratch(options.vocabSize)
   }
@@ -70,9 +80,19 @@ export class StepLoop {
     if (sequence && !this.#aborted.includes(sequence)) this.#aborted.push(sequence)
   }
 
-  /** Computes one token for each decoding sequence and, as the budget allows, chunks of prefill. */
+  /**
+   * Computes one token for each decoding sequence and, as the budget allows, chunks of prefill. Over the
+   * stages of a pipeline, while nobody comes and nobody leaves, a step is one token for a part of them.
+   */
   step(): GenerationEvent[] {
-    const events = this.#aborted.splice(0).map((sequence) => this.#end(sequence, 'abort'))
+    const isDisturbed = this.#aborted.length > 0 || this.#scheduler.hasPrefill
+    if (this.#pipeline && !isDisturbed) return this.#flow(this.#pipeline)
+    // Rows must not move while they are computed.
+    const landed = this.#pipeline ? this.#landAll(this.#pipeline) : []
+    const aborted = this.#aborted
+      .splice(0)
+      .filter(({ request }) => this.#sequences.has(request.id))
+      .map((sequence) => this.#end(sequence, 'abort'))
     // Sequences promoted in this step have their first token already: they decode from the next on.
     const decoded = this.#decode()
     const first: GenerationEvent[] = []
@@ -82,7 +102,34 @@ export class StepLoop {
       if (event !== null) first.push(event)
       prefill = this.#scheduler.nextPrefill()
     }
-    return [...events, ...decoded, ...first]
+    return [...landed, ...aborted, ...decoded, ...first]
+  }
+
+  /** The next group's token, which is begun again at once; or all groups', if one of them ends. */
+  #flow(pipeline: DecodePipeline): GenerationEvent[] {
+    if (pipeline.isEmpty) pipeline.startAll(this.#scheduler.beginStep())
+    const events = this.#land(pipeline)
+    if (this.#ended.length > 0) events.push(...this.#landAll(pipeline))
+    return events
+  }
+
+  /** Commits the group that is done first, and begins it again unless one of it has ended. */
+  #land(pipeline: DecodePipeline): GenerationEvent[] {
+    const landed = pipeline.finish()
+    if (landed === null) return []
+    const events = this.#commit(landed.group.sequences, landed.logits)
+    if (this.#ended.length === 0) pipeline.start(landed.group)
+    return events
+  }
+
+  /** Commits all groups in flight; then the slots of those that ended are free. */
+  #landAll(pipeline: DecodePipeline): GenerationEvent[] {
+    const events: GenerationEvent[] = []
+    for (let landed = pipeline.finish(); landed !== null; landed = pipeline.finish()) {
+      events.push(...this.#commit(landed.group.sequences, landed.logits))
+    }
+    this.#removeEnded()
+    return events
   }
 
   #prefill({ sequence, slot, numTokens }: Prefill<Sequence>): GenerationEvent | null {
@@ -129,7 +176,9 @@ export class StepLoop {
       return this.#end(sequence, Number.isFinite(largest(logits)) ? 'length' : 'error')
     }
     this.#scheduler.startDecoding(sequence)
-    return this.#append(sequence, logits)
+    const event = this.#append(sequence, logits)
+    this.#removeEnded()
+    return event
   }
 
   #decode(): GenerationEvent[] {
@@ -140,20 +189,32 @@ export class StepLoop {
       batch.map((sequence) => sequence.lastToken),
       batch.map((sequence) => sequence.cachedTokens),
     )
-    for (const sequence of batch) sequence.cachedTokens++
-    const { vocabSize } = this.#options
-    return batch.map((sequence, row) =>
-      this.#append(sequence, logits.subarray(row * vocabSize, (row + 1) * vocabSize)),
-    )
+    const events = this.#commit(batch, logits)
+    this.#removeEnded()
+    return events
   }
 
+  /** Gives each sequence its next token. @param logits [sequences, vocabSize] */
+  #commit(sequences: readonly Sequence[], logits: Float32Array): GenerationEvent[] {
+    const { vocabSize } = this.#options
+    return sequences.map((sequence, row) => {
+      sequence.cachedTokens++
+      return this.#append(sequence, logits.subarray(row * vocabSize, (row + 1) * vocabSize))
+    })
+  }
+
+  /** The slot of a sequence that ends here is freed by {@link #removeEnded}. */
   #append(sequence: Sequence, logits: Float32Array): GenerationEvent {
     const picked = sequence.picker.pick(logits, this.#scratch)
-    if (picked === null) return this.#end(sequence, 'error')
-    this.#generatedTokens++
-    const event = sequence.append(picked)
-    if (event.end) this.#remove(sequence, { keepRows: true })
+    if (picked) this.#generatedTokens++
+    const event = picked ? sequence.append(picked) : sequence.end('error')
+    // Logits that are no numbers come of rows that are none.
+    if (event.end) this.#ended.push({ sequence, keepRows: event.end !== 'error' })
     return event
+  }
+
+  #removeEnded(): void {
+    for (const { sequence, keepRows } of this.#ended.splice(0)) this.#remove(sequence, { keepRows })
   }
 
   /** Only this sequence ends: the others have slots and logits of their own. */

@@ -72,6 +72,17 @@ export const decodeMicroBatches = (
   })
 }
 
+/** The rows from `firstSlot` on as one micro-batch, which leaves the places of all other slots alone. */
+export const decodeGroup = (firstSlot: number, numRows: number): MicroBatch => ({
+  firstSlot,
+  numRows,
+  numTokens: 1,
+  firstToken: firstSlot,
+  firstLength: firstSlot,
+  logitsPerRow: 1,
+  firstLogits: firstSlot,
+})
+
 /** Micro-batches that any step has at most. */
 export const maxMicroBatches = (slots: number, numStages: number): number =>
   Math.max(slots, numStages * piecesPerStage)

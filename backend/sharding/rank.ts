@@ -1,8 +1,9 @@
 /** One rank's thread: does what the driver commands until it is told to close. Started by supervisor.ts. */
 import { workerData } from 'node:worker_threads'
+import type { MicroBatch } from './micro-batches.ts'
 import { RankProgram, type RankOptions } from './rank-program.ts'
 import { AbortedError, Signals } from './signals.ts'
-import { readCommand, type Command, type StepMemory } from './step-memory.ts'
+import { readCommand, type StepMemory } from './step-memory.ts'
 
 export type RankThreadData = {
   readonly options: RankOptions
@@ -13,16 +14,18 @@ export type RankThreadData = {
 const { options, memory, spins }: RankThreadData = workerData
 const { rank, stage, tensorParallelSize } = options.plan
 
-const doCommand = (program: RankProgram, signals: Signals, command: Command): void => {
-  if (command.kind === 'copy') program.copySlot(command.from, command.to, command.length)
-  if (command.kind === 'swap') program.swapSlots(command.a, command.b, command.length)
-  if (command.kind === 'maxima') program.shareMaxima(command.slot, command.length)
-  if (command.kind !== 'step') return
+/** @param numBefore micro-batches of all steps before this one */
+const doStep = (
+  program: RankProgram,
+  signals: Signals,
+  microBatches: readonly MicroBatch[],
+  numBefore: number,
+): void => {
   const meet = (): void => {
     if (tensorParallelSize > 1) signals.meet(stage, tensorParallelSize)
   }
-  for (const [index, batch] of command.microBatches.entries()) {
-    if (stage > 0) signals.waitForMicroBatches(stage - 1, index + 1)
+  for (const [index, batch] of microBatches.entries()) {
+    if (stage > 0) signals.waitForMicroBatches(stage - 1, numBefore + index + 1)
     program.run(batch, meet)
     // The group has met after its last segment: one of it may speak for all.
     if (options.plan.tensorRank === 0) signals.finishMicroBatch(stage)
@@ -30,25 +33,30 @@ const doCommand = (program: RankProgram, signals: Signals, command: Command): vo
 }
 
 const run = (signals: Signals): void => {
-  let last = signals.command
   const program = new RankProgram(options, memory)
+  let numMicroBatches = 0
   try {
-    signals.complete()
-    for (;;) {
-      signals.waitForCommand(last)
-      last = signals.command
-      const command = readCommand(memory)
+    signals.complete(rank)
+    for (let number = 1; ; number = (number + 1) | 0) {
+      signals.waitForCommand(number)
+      const command = readCommand(memory, number)
       if (command.kind === 'close') break
-      doCommand(program, signals, command)
-      signals.complete()
+      if (command.kind === 'copy') program.copySlot(command.from, command.to, command.length)
+      if (command.kind === 'swap') program.swapSlots(command.a, command.b, command.length)
+      if (command.kind === 'maxima') program.shareMaxima(command.slot, command.length)
+      if (command.kind === 'step') {
+        doStep(program, signals, command.microBatches, numMicroBatches)
+        numMicroBatches = (numMicroBatches + command.microBatches.length) | 0
+      }
+      signals.complete(rank)
     }
   } finally {
     program.close()
   }
-  signals.complete()
+  signals.complete(rank)
 }
 
-const signals = new Signals(memory.signals, spins)
+const signals = new Signals(memory.signals, options.plans.length, spins)
 try {
   run(signals)
 } catch (error) {

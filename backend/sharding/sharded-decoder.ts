@@ -7,12 +7,18 @@ import { readManifest, type Manifest } from '../graph/manifest.ts'
 import { planShards } from '../graph/shard-plan.ts'
 import { checkCount, StepLimits } from '../graph/step-limits.ts'
 import { ClosedError } from '../onnxruntime/error.ts'
-import { decodeMicroBatches, prefillMicroBatches, type MicroBatch } from './micro-batches.ts'
+import {
+  decodeGroup,
+  decodeMicroBatches,
+  prefillMicroBatches,
+  type MicroBatch,
+} from './micro-batches.ts'
 import type { RankThreadData } from './rank.ts'
 import { Signals } from './signals.ts'
 import {
   createStepMemory,
   layerMaxima,
+  maxCommands,
   writeCommand,
   type Command,
   type StepMemory,
@@ -42,6 +48,8 @@ export class ShardedDecoder {
   readonly #tokens: Int32Array
   readonly #pastLengths: Int32Array
   readonly #logits: Float32Array
+  /** Decodes that were begun and not finished, in order. */
+  readonly #inFlight: { number: number; firstSlot: number; numRows: number }[] = []
   #isClosed = false
 
   /**
@@ -70,13 +78,14 @@ export class ShardedDecoder {
       const spins = plans.length <= cores ? spinsOfFreeCores : 0
       return { options: { ...sizes, plans, plan }, memory, spins }
     })
-    this.#signals = new Signals(memory.signals, plans.length < cores ? spinsOfFreeCores : 0)
+    const spins = plans.length < cores ? spinsOfFreeCores : 0
+    this.#signals = new Signals(memory.signals, plans.length, spins)
     const supervisor = new Worker(new URL('./supervisor.ts', import.meta.url), {
       workerData: { ranks },
     })
     // It ends with its ranks, and keeps nobody from ending before.
     supervisor.unref()
-    this.#wait()
+    this.#waitFor(0)
   }
 
   /** See {@link Decoder.maxLogits}. */
@@ -91,7 +100,7 @@ export class ShardedDecoder {
     tokens: ArrayLike<number>,
     numLogits = 1,
   ): Float32Array {
-    this.#checkOpen()
+    this.#checkIdle()
     this.#limits.checkPrefill(slot, pastLength, tokens, numLogits)
     const { pipelineParallelSize, vocabSize } = this.manifest
     const microBatches = prefillMicroBatches(slot, tokens.length, pipelineParallelSize, numLogits)
@@ -104,7 +113,7 @@ export class ShardedDecoder {
 
   /** See {@link Decoder.decode}. */
   decode(firstSlot: number, tokens: ArrayLike<number>, lengths: ArrayLike<number>): Float32Array {
-    this.#checkOpen()
+    this.#checkIdle()
     this.#limits.checkDecode(firstSlot, tokens, lengths)
     const { pipelineParallelSize, vocabSize } = this.manifest
     this.#pastLengths.set(lengths)
@@ -112,23 +121,61 @@ export class ShardedDecoder {
     return this.#logits.subarray(0, tokens.length * vocabSize)
   }
 
+  /** Stages that compute at the same time, each a part of what is in flight. */
+  get numStages(): number {
+    return this.manifest.pipelineParallelSize
+  }
+
+  /**
+   * Begins what {@link decode} does, without waiting for it. Until it has been finished, its slots are
+   * not to be touched; decodes of other slots may be begun, and are finished in the same order.
+   * @throws RangeError, AbortedError
+   */
+  startDecode(firstSlot: number, tokens: ArrayLike<number>, lengths: ArrayLike<number>): void {
+    this.#checkOpen()
+    this.#limits.checkDecode(firstSlot, tokens, lengths)
+    this.#tokens.set(tokens, firstSlot)
+    this.#pastLengths.set(lengths, firstSlot)
+    const number = this.#give({
+      kind: 'step',
+      microBatches: [decodeGroup(firstSlot, tokens.length)],
+    })
+    this.#inFlight.push({ number, firstSlot, numRows: tokens.length })
+  }
+
+  /**
+   * Waits for the decode that was begun first.
+   * @returns as {@link decode}; valid until its slots decode again
+   * @throws Error when none is in flight, AbortedError
+   */
+  finishDecode(): Float32Array {
+    const first = this.#inFlight.shift()
+    if (first === undefined) throw new Error('no decode is in flight')
+    const { number, firstSlot, numRows } = first
+    const { tensorParallelSize, vocabSize } = this.manifest
+    for (let rank = this.#numRanks - tensorParallelSize; rank < this.#numRanks; rank++) {
+      this.#signals.waitForCompleted(rank, number)
+    }
+    return this.#logits.subarray(firstSlot * vocabSize, (firstSlot + numRows) * vocabSize)
+  }
+
   /** See {@link Decoder.copySlot}. */
   copySlot(from: number, to: number, length: number): void {
-    this.#checkOpen()
+    this.#checkIdle()
     this.#limits.checkCopy(from, to, length)
     this.#command({ kind: 'copy', from, to, length })
   }
 
   /** See {@link Decoder.swapSlots}. */
   swapSlots(a: number, b: number, length: number): void {
-    this.#checkOpen()
+    this.#checkIdle()
     this.#limits.checkCopy(a, b, length)
     this.#command({ kind: 'swap', a, b, length })
   }
 
   /** See {@link Decoder.cacheMaxima}. */
   cacheMaxima(slot: number, length: number): LayerScales[] {
-    this.#checkOpen()
+    this.#checkIdle()
     this.#limits.checkCopy(slot, slot, length)
     this.#command({ kind: 'maxima', slot, length })
     // A copy: the next command may be for another slot.
@@ -150,21 +197,36 @@ export class ShardedDecoder {
     if (this.#isClosed) throw new ClosedError('decoder')
   }
 
+  /** What is in flight has its numbers in the memory that the next step would write to. */
+  #checkIdle(): void {
+    this.#checkOpen()
+    if (this.#inFlight.length > 0) throw new Error('decodes are in flight: finish them first')
+  }
+
   #step(tokens: ArrayLike<number>, microBatches: readonly MicroBatch[]): void {
     this.#tokens.set(tokens)
     this.#command({ kind: 'step', microBatches })
   }
 
+  /** Gives the ranks a command and waits until all have done it. */
   #command(command: Command): void {
-    this.#signals.check()
-    writeCommand(this.#memory, command)
-    this.#signals.give(this.manifest.pipelineParallelSize)
-    this.#wait()
+    this.#waitFor(this.#give(command))
   }
 
-  /** Until all ranks have done what they were told. */
-  #wait(): void {
-    this.#signals.waitForCompleted(this.#numRanks)
+  /** @returns the command's number */
+  #give(command: Command): number {
+    this.#signals.check()
+    const number = (this.#signals.command + 1) | 0
+    // The command whose place it takes.
+    this.#waitFor((number - maxCommands) | 0)
+    writeCommand(this.#memory, number, command)
+    this.#signals.give()
+    return number
+  }
+
+  /** Until all ranks have done the command of this number; 0 is loading. */
+  #waitFor(number: number): void {
+    for (let rank = 0; rank < this.#numRanks; rank++) this.#signals.waitForCompleted(rank, number)
   }
 }
 

@@ -9,9 +9,12 @@ export type SignalMemory = {
   readonly failure: SharedArrayBuffer
 }
 
-/** Counters of their own cache line each: 16 int32 are 64 bytes. */
+/**
+ * Counters of their own cache line each: 16 int32 are 64 bytes. Those that count what was done only rise,
+ * and wrap around; a wait is over when the difference to its target is not negative.
+ */
 const stride = 16
-const general = { claimed: 0, aborted: 1, failureLength: 2, command: 3, completed: 4 } as const
+const general = { claimed: 0, aborted: 1, failureLength: 2, command: 3 } as const
 const ofStage = { done: 0, arrived: 1, generation: 2 } as const
 const numGeneral = Object.keys(general).length
 const numOfStage = Object.keys(ofStage).length
@@ -21,8 +24,8 @@ const maxFailureBytes = 2048
 /** A notification may come just before the wait for it: who waits looks again after this long. */
 const lookAgainMs = 500
 
-export const signalMemory = (numStages: number): SignalMemory => ({
-  counters: new SharedArrayBuffer((numGeneral + numStages * numOfStage) * stride * 4),
+export const signalMemory = (numStages: number, numRanks: number): SignalMemory => ({
+  counters: new SharedArrayBuffer((numGeneral + numStages * numOfStage + numRanks) * stride * 4),
   failure: new SharedArrayBuffer(maxFailureBytes),
 })
 
@@ -34,18 +37,24 @@ export class AbortedError extends Error {
 const stageWord = (stage: number, counter: keyof typeof ofStage): number =>
   (numGeneral + stage * numOfStage + ofStage[counter]) * stride
 
+/** The last words are the ranks' own. */
+const rankWord = (counters: Int32Array, rank: number, numRanks: number): number =>
+  counters.length - (numRanks - rank) * stride
+
 const generalWord = (counter: keyof typeof general): number => general[counter] * stride
 
 export class Signals {
   readonly #counters: Int32Array<SharedArrayBuffer>
   readonly #failure: Uint8Array<SharedArrayBuffer>
+  readonly #numRanks: number
   readonly #spins: number
 
   /**
    * @param spins how often a counter is looked at before the thread goes to sleep, which costs about 25 µs
    * to wake from; 0 where there are more threads than cores
    */
-  constructor(memory: SignalMemory, spins: number) {
+  constructor(memory: SignalMemory, numRanks: number, spins: number) {
+    this.#numRanks = numRanks
     this.#counters = new Int32Array(memory.counters)
     this.#failure = new Uint8Array(memory.failure)
     this.#spins = spins
@@ -81,28 +90,24 @@ export class Signals {
     }
   }
 
-  /** Gives all ranks the next command; those before it must be completed. */
-  give(numStages: number): void {
-    Atomics.store(this.#counters, generalWord('completed'), 0)
-    for (let stage = 0; stage < numStages; stage++) {
-      Atomics.store(this.#counters, stageWord(stage, 'done'), 0)
-    }
+  /** Gives all ranks the next command. */
+  give(): void {
     this.#raise(generalWord('command'))
   }
 
-  /** Returns when a command after number `last` is given. @throws AbortedError */
-  waitForCommand(last: number): void {
-    this.#wait(generalWord('command'), (command) => command !== last)
+  /** Returns when the command of this number is given. @throws AbortedError */
+  waitForCommand(number: number): void {
+    this.#waitFor(generalWord('command'), number)
   }
 
-  /** The calling rank has done what it was told. */
-  complete(): void {
-    this.#raise(generalWord('completed'))
+  /** The calling rank is loaded or, each time after that, has done its next command. */
+  complete(rank: number): void {
+    this.#raise(rankWord(this.#counters, rank, this.#numRanks))
   }
 
-  /** Returns when this many ranks have done what they were told. @throws AbortedError */
-  waitForCompleted(numRanks: number): void {
-    this.#wait(generalWord('completed'), (completed) => completed >= numRanks)
+  /** Returns when the rank is loaded, and has done the commands up to this number. @throws AbortedError */
+  waitForCompleted(rank: number, number: number): void {
+    this.#waitFor(rankWord(this.#counters, rank, this.#numRanks), number + 1)
   }
 
   /** The stage's output of one more micro-batch is there. */
@@ -110,9 +115,12 @@ export class Signals {
     this.#raise(stageWord(stage, 'done'))
   }
 
-  /** Returns when the stage's output of so many micro-batches is there. @throws AbortedError */
+  /**
+   * Returns when the stage's output of so many micro-batches is there, counted over all commands.
+   * @throws AbortedError
+   */
   waitForMicroBatches(stage: number, numMicroBatches: number): void {
-    this.#wait(stageWord(stage, 'done'), (done) => done >= numMicroBatches)
+    this.#waitFor(stageWord(stage, 'done'), numMicroBatches)
   }
 
   /** Returns when all ranks of the stage have come here. @throws AbortedError */
@@ -131,6 +139,11 @@ export class Signals {
   #raise(word: number): void {
     Atomics.add(this.#counters, word, 1)
     Atomics.notify(this.#counters, word)
+  }
+
+  /** Until the counter has reached the target, which may have wrapped around. */
+  #waitFor(word: number, target: number): void {
+    this.#wait(word, (value) => ((value - target) | 0) >= 0)
   }
 
   #wait(word: number, isOver: (value: number) => boolean): void {

@@ -7,7 +7,8 @@ import { signalMemory, type SignalMemory } from './signals.ts'
 
 export type StepMemory = {
   readonly signals: SignalMemory
-  readonly command: SharedArrayBuffer
+  /** The last commands, each in the place of its number. */
+  readonly commands: SharedArrayBuffer
   /** Of the step, row by row: int32. */
   readonly tokens: SharedArrayBuffer
   /** Of the step's sequences before their micro-batch: int32. */
@@ -36,6 +37,9 @@ export type Command =
 /** Numbers of one micro-batch in the command. */
 const microBatchInts = 7
 
+/** Commands that are kept, a power of two; none is given before the one in its place was done. */
+export const maxCommands = 64
+
 export const createStepMemory = (
   manifest: Manifest,
   { slots, capacity }: StepMemorySizes,
@@ -49,8 +53,8 @@ export const createStepMemory = (
   const hidden = (): SharedArrayBuffer => words(tensorParallelSize * maxTokens * hiddenSize)
   const stages = Array.from({ length: pipelineParallelSize })
   return {
-    signals: signalMemory(pipelineParallelSize),
-    command: words(2 + microBatches * microBatchInts),
+    signals: signalMemory(pipelineParallelSize, tensorParallelSize * pipelineParallelSize),
+    commands: words(maxCommands * (2 + microBatches * microBatchInts)),
     tokens: words(maxTokens),
     pastLengths: words(microBatches),
     logits: words(maxLogitsRows(vocabSize, { slots, capacity }) * vocabSize),
@@ -74,9 +78,17 @@ export const layerMaxima = (
   }
 }
 
-/** No rank may be reading the one before. */
-export const writeCommand = (memory: StepMemory, command: Command): void => {
-  const ints = new Int32Array(memory.command)
+/** The place of a command; its number may have wrapped around. */
+const commandInts = ({ commands }: StepMemory, number: number): Int32Array => {
+  const ints = new Int32Array(commands)
+  const length = ints.length / maxCommands
+  const begin = (number & (maxCommands - 1)) * length
+  return ints.subarray(begin, begin + length)
+}
+
+/** No rank may be reading the one in its place. */
+export const writeCommand = (memory: StepMemory, number: number, command: Command): void => {
+  const ints = commandInts(memory, number)
   ints[0] = kinds.indexOf(command.kind)
   if (command.kind === 'copy') ints.set([command.from, command.to, command.length], 1)
   if (command.kind === 'swap') ints.set([command.a, command.b, command.length], 1)
@@ -91,8 +103,8 @@ export const writeCommand = (memory: StepMemory, command: Command): void => {
   }
 }
 
-export const readCommand = (memory: StepMemory): Command => {
-  const ints = new Int32Array(memory.command)
+export const readCommand = (memory: StepMemory, number: number): Command => {
+  const ints = commandInts(memory, number)
   const kind = kinds[ints[0]!]
   if (kind === 'copy') return { kind, from: ints[1]!, to: ints[2]!, length: ints[3]! }
   if (kind === 'swap') return { kind, a: ints[1]!, b: ints[2]!, length: ints[3]! }

@@ -11,11 +11,12 @@ const { ranks }: { readonly ranks: readonly RankThreadData[] } = workerData
 
 for (const data of ranks) {
   const { rank } = data.options.plan
-  const signals = new Signals(data.memory.signals, 0)
+  const signals = new Signals(data.memory.signals, ranks.length, 0)
   const worker = new Worker(new URL('./rank.ts', import.meta.url), { workerData: data })
   worker.once('error', (error) => signals.abort(`rank ${rank}: ${String(error)}`))
   worker.once('exit', () => {
-    const wasClosed = signals.command > 0 && readCommand(data.memory).kind === 'close'
+    const { command } = signals
+    const wasClosed = command !== 0 && readCommand(data.memory, command).kind === 'close'
     if (!wasClosed) signals.abort(`rank ${rank} has ended`)
   })
 }

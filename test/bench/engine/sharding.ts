@@ -125,10 +125,10 @@ const measureSpeed = async (name: string, model: string, folder: string): Promis
 /** µs for two threads to meet, as they do after each segment: once for each all-reduce. */
 const measureMeeting = async (): Promise<number> => {
   const numMeetings = 20_000
-  const memory = signalMemory(1)
+  const memory = signalMemory(1, 0)
   const data = { memory, spins: 20_000, numThreads: 2, numMeetings: numMeetings + 1 }
   const worker = new Worker(new URL('./meet-thread.ts', import.meta.url), { workerData: data })
-  const signals = new Signals(memory, data.spins)
+  const signals = new Signals(memory, 0, data.spins)
   signals.meet(0, 2)
   const start = performance.now()
   for (let i = 0; i < numMeetings; i++) signals.meet(0, 2)
