@@ -57,6 +57,11 @@ export class Checkpoint {
     return this.#file(name).readFloat32(name, rows)
   }
 
+  /** See {@link TensorFile.verify}. */
+  async verify(name: string): Promise<void> {
+    await this.#file(name).verify(name)
+  }
+
   /** Idempotent. */
   async close(): Promise<void> {
     for (const file of this.#files) await file.close()

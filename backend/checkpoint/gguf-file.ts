@@ -41,13 +41,23 @@ export class GgufFile implements TensorFile {
   }
 
   async *readFloat32(name: string, rows?: RowRange): AsyncGenerator<Float32Array, void> {
-    const info = this.tensors.get(name)
-    if (info === undefined) throw this.#file.error(`it has no tensor ${name}`)
+    const info = this.#info(name)
     const order = this.architecture.rotatesNeighbours ? rowOrder(name, this.headDim) : undefined
     if (order !== undefined && (info.shape[0] ?? 0) % order.groupRows !== 0) {
       throw this.#file.error(`tensor ${name} has ${info.shape[0]} rows, no whole heads`)
     }
-    yield* readRows(this.#file, name, info, rows, order)
+    yield* readRows(this.#file, name, info, { rows, order })
+  }
+
+  /** GGUF has no checksums. */
+  async verify(name: string): Promise<void> {
+    this.#info(name)
+  }
+
+  #info(name: string): TensorInfo {
+    const info = this.tensors.get(name)
+    if (info !== undefined) return info
+    throw this.#file.error(`it has no tensor ${name}`)
   }
 
   close(): Promise<void> {
