@@ -3,6 +3,7 @@ import type { GgufFile } from './gguf-file.ts'
 import type { GgufMetadata } from './gguf-metadata.ts'
 import { ropeFields, shortestDecimal } from './gguf-rope.ts'
 import { isTensorOf } from './gguf-tensor-names.ts'
+import { countValues } from './tensor-file.ts'
 
 const endTokens = (metadata: GgufMetadata): number[] => {
   const ids = ['eos', 'eot', 'eom'].map((kind) => metadata.index(`tokenizer.ggml.${kind}_token_id`))
@@ -10,7 +11,11 @@ const endTokens = (metadata: GgufMetadata): number[] => {
 }
 
 const readDivisors = async (file: GgufFile): Promise<Float32Array | null> => {
-  if (!file.tensors.has('rope_freqs.weight')) return null
+  const info = file.tensors.get('rope_freqs.weight')
+  if (info === undefined) return null
+  if (countValues(info.shape) !== file.headDim / 2) {
+    throw file.metadata.error(`its rope_freqs.weight does not have ${file.headDim / 2} values`)
+  }
   const values: number[] = []
   for await (const piece of file.readFloat32('rope_freqs.weight')) values.push(...piece)
   return Float32Array.from(values)

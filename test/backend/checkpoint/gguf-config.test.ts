@@ -88,9 +88,14 @@ test("Llama 3's scaling is found by its divisors", async () => {
       original_max_position_embeddings: 8192,
     },
   })
-  for (const values of [llama3Divisors(8).with(4, 9), llama3Divisors(8).slice(1), [2, 2, 2]]) {
+  for (const values of [llama3Divisors(8).with(4, 9), llama3Divisors(8).with(4, NaN)]) {
     await expect(config(near, divisorTensor(values))).rejects.toThrow(
       'not of the scaling of Llama 3',
+    )
+  }
+  for (const values of [llama3Divisors(8).slice(1), Array(1 << 20).fill(1)]) {
+    await expect(config(near, divisorTensor(values))).rejects.toThrow(
+      'its rope_freqs.weight does not have 8 values',
     )
   }
 })
@@ -104,6 +109,8 @@ test.each<[object, string]>([
   [{ 'llama.attention.head_count': 0 }, 'llama.attention.head_count must be above 0'],
   [{ 'llama.attention.head_count': [2, 2] }, 'llama.attention.head_count must be one number'],
   [{ 'llama.block_count': 'x' }, 'llama.block_count must be one number'],
+  [{ 'llama.attention.layer_norm_rms_epsilon': NaN }, 'rms_epsilon must be one number'],
+  [{ 'llama.rope.freq_base': Infinity }, 'llama.rope.freq_base must be one number'],
   [{ 'llama.context_length': 1.5 }, 'llama.context_length must be a whole number'],
   [{ 'llama.rope.scaling.attn_factor': 2 }, 'llama.rope.scaling.attn_factor is not supported'],
   [{ 'llama.rope.scaling.yarn_attn_factor': 2 }, 'yarn_attn_factor is not supported'],
@@ -166,8 +173,10 @@ test.each([
 })
 
 test('tables that can be computed may stand in the file', async () => {
-  const tables = empty('rope_freqs.weight', 'blk.0.attn_rot_embd.weight')
-  expect(await config({}, tables)).toMatchObject({ rope_scaling: null })
+  const table = empty('blk.0.attn_rot_embd.weight')
+  expect(await config({}, [...table, ...divisorTensor(Array(8).fill(1))])).toMatchObject({
+    rope_scaling: null,
+  })
 })
 
 test('what the configuration cannot be is refused by the name of the file', async () => {
