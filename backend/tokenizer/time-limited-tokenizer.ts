@@ -3,8 +3,8 @@ import { InvalidRequest } from '../../shared/errors.ts'
 import { TimeLimitExceeded, withTimeLimit } from './time-limit.ts'
 import type { Tokenizer } from './tokenizer.ts'
 
-/** A megabyte takes some seconds. */
-const maxSeconds = 20
+/** A megabyte takes some seconds; the tunnel takes a backend for dead that is silent for 12. */
+const maxSeconds = 8
 
 /** `encode` throws InvalidRequest for a text that takes too long. */
 export const timeLimited = (tokenizer: Tokenizer, seconds = maxSeconds): Tokenizer => ({
