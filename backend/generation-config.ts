@@ -1,9 +1,8 @@
 /** How the model itself wants to be sampled and when it ends. */
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { readConfigText } from './checkpoint/config-text.ts'
 import { JsonFile } from './checkpoint/json-file.ts'
-import { ModelFolderError } from './model-folder-error.ts'
 import type { SamplingDefaults } from './served-model.ts'
 
 export type GenerationConfig = {
@@ -46,13 +45,5 @@ const numberFrom = (min: number, file: JsonFile, name: string): number | undefin
 }
 
 /** A file that is not there has no fields. */
-const readOptional = (path: string): JsonFile => {
-  if (!existsSync(path)) return new JsonFile(path, '{}')
-  let text: string
-  try {
-    text = readFileSync(path, 'utf8')
-  } catch (cause) {
-    throw new ModelFolderError(path, cause)
-  }
-  return new JsonFile(path, text)
-}
+const readOptional = (path: string): JsonFile =>
+  existsSync(path) ? JsonFile.read(path) : new JsonFile(path, '{}')

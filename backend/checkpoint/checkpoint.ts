@@ -21,7 +21,13 @@ export class Checkpoint {
     this.#model = model
     this.#files = files
     for (const file of files) {
-      for (const tensor of file.tensors.keys()) this.#fileOf.set(tensor, file)
+      for (const tensor of file.tensors.keys()) {
+        // Which of them is the model's cannot be known.
+        if (this.#fileOf.has(tensor)) {
+          throw new ModelFolderError(model, `two of its files have a tensor ${tensor}`)
+        }
+        this.#fileOf.set(tensor, file)
+      }
     }
   }
 
@@ -55,6 +61,11 @@ export class Checkpoint {
   /** See {@link TensorFile.readFloat32}. */
   readFloat32(name: string, rows?: RowRange): AsyncGenerator<Float32Array, void> {
     return this.#file(name).readFloat32(name, rows)
+  }
+
+  /** See {@link TensorFile.verify}. */
+  async verify(name: string): Promise<void> {
+    await this.#file(name).verify(name)
   }
 
   /** Idempotent. */

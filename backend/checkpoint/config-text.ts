@@ -1,7 +1,6 @@
 /** The text of a model's config.json, or what it would be for a model that is a GGUF file. */
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { ModelFolderError } from '../model-folder-error.ts'
+import { readModelText } from '../model-file.ts'
 import { ggufConfigFields } from './gguf-config.ts'
 import { GgufFile } from './gguf-file.ts'
 import { findWeightFiles } from './weight-files.ts'
@@ -20,7 +19,9 @@ export type ConfigText = {
 export const readConfigText = async (model: string): Promise<ConfigText> => {
   const { format, paths } = await findWeightFiles(model)
   const [path = model] = paths
-  return format === 'gguf' ? ggufText(path) : jsonText(join(model, 'config.json'))
+  if (format === 'gguf') return ggufText(path)
+  const configPath = join(model, 'config.json')
+  return { path: configPath, text: readModelText(configPath) }
 }
 
 const ggufText = async (path: string): Promise<ConfigText> => {
@@ -29,13 +30,5 @@ const ggufText = async (path: string): Promise<ConfigText> => {
     return { path, text: JSON.stringify(await ggufConfigFields(file)) }
   } finally {
     await file.close()
-  }
-}
-
-const jsonText = async (path: string): Promise<ConfigText> => {
-  try {
-    return { path, text: await readFile(path, 'utf8') }
-  } catch (cause) {
-    throw new ModelFolderError(path, cause)
   }
 }

@@ -32,6 +32,9 @@ const headDimMultiple = 16
 /** Angles are float32, in which every whole number up to this one has a place. */
 const positionLimit = 2 ** 24
 
+/** Lists are made with an entry a layer; known models have up to 126. */
+const layerLimit = 4096
+
 const refuseUnsupported = (file: JsonFile): void => {
   const activation = file.fields.hidden_act ?? 'silu'
   if (activation !== 'silu') {
@@ -86,6 +89,9 @@ export const parseConfig = (
   refuseUnsupported(file)
   const hiddenSize = file.requiredCount('hidden_size')
   const numLayers = file.requiredCount('num_hidden_layers')
+  if (numLayers > layerLimit) {
+    throw file.error(`num_hidden_layers ${numLayers} is more than the ${layerLimit} supported`)
+  }
   const numHeads = file.requiredCount('num_attention_heads')
   // In transformers null is no default, but means plain multi-head attention.
   const defaultKvHeads = file.fields.num_key_value_heads === null ? undefined : defaults.numKvHeads

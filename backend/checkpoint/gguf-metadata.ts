@@ -35,7 +35,7 @@ export class GgufMetadata {
 
   number(key: string): number | undefined {
     const value = this.#values.get(key)
-    if (value === undefined || typeof value === 'number') return value
+    if (value === undefined || (typeof value === 'number' && Number.isFinite(value))) return value
     throw this.error(`${key} must be one number`)
   }
 

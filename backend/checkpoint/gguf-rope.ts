@@ -14,8 +14,15 @@ const llama3 = {
   original_max_position_embeddings: 8192,
 } as const
 
-/** Keys after `llama.rope.scaling.` that are understood; `finetuned` is only information. */
-const knownKeys: readonly string[] = ['type', 'factor', 'original_context_length', 'finetuned']
+/** Keys after `rope.scaling.` that are understood; `finetuned` is only information. */
+const knownKeys: readonly string[] = [
+  'type',
+  'factor',
+  'original_context_length',
+  'finetuned',
+  'yarn_beta_fast',
+  'yarn_beta_slow',
+]
 
 /** The decimal that a float32 was written as: 0.00001, not 0.000009999999747378752. */
 export const shortestDecimal = (value: number): number => {
@@ -56,39 +63,52 @@ const llama3Scaling = (
   throw metadata.error('its rope_freqs.weight is not of the scaling of Llama 3, the only one known')
 }
 
-const scaling = (metadata: GgufMetadata): object | null => {
-  const prefix = 'llama.rope.scaling.'
+const scaling = (metadata: GgufMetadata, architecture: string): object | null => {
+  const prefix = `${architecture}.rope.scaling.`
   const unknown = metadata.keys.find(
     (key) => key.startsWith(prefix) && !knownKeys.includes(key.slice(prefix.length)),
   )
   if (unknown !== undefined) throw metadata.error(`${unknown} is not supported`)
-  const linear = metadata.number('llama.rope.scale_linear')
+  const linear = metadata.number(`${architecture}.rope.scale_linear`)
   const factor = metadata.number(`${prefix}factor`) ?? linear
   const type = metadata.string(`${prefix}type`) ?? (linear === undefined ? 'none' : 'linear')
   if (type === 'none') return null
+  const decimals = {
+    factor,
+    beta_fast: metadata.number(`${prefix}yarn_beta_fast`),
+    beta_slow: metadata.number(`${prefix}yarn_beta_slow`),
+  }
   const original = metadata.index(`${prefix}original_context_length`)
   return {
     rope_type: type,
-    ...(factor === undefined ? {} : { factor: shortestDecimal(factor) }),
+    ...Object.fromEntries(
+      Object.entries(decimals).flatMap(([name, value]) =>
+        value === undefined ? [] : [[name, shortestDecimal(value)]],
+      ),
+    ),
     ...(original === undefined ? {} : { original_max_position_embeddings: original }),
   }
 }
 
 /**
+ * @param architecture GGUF's name of it
  * @param divisors what `rope_freqs.weight` holds; null where there is none
  * @throws ModelFolderError for a scaling that cannot be expressed
  */
 export const ropeFields = (
   metadata: GgufMetadata,
+  architecture: string,
   headDim: number,
   divisors: Float32Array | null,
 ): RopeFields => {
-  const theta = shortestDecimal(metadata.number('llama.rope.freq_base') ?? 10_000)
-  const named = scaling(metadata)
+  const theta = shortestDecimal(metadata.number(`${architecture}.rope.freq_base`) ?? 10_000)
+  const named = scaling(metadata, architecture)
   // All ones: written for models whose factor is 1.
   if (divisors === null || divisors.every((divisor) => divisor === 1)) {
     return { rope_theta: theta, rope_scaling: named }
   }
-  if (named !== null) throw metadata.error('it has both llama.rope.scaling and rope_freqs.weight')
+  if (named !== null) {
+    throw metadata.error(`it has both ${architecture}.rope.scaling and rope_freqs.weight`)
+  }
   return { rope_theta: theta, rope_scaling: llama3Scaling(metadata, divisors, headDim, theta) }
 }

@@ -28,6 +28,9 @@ export type GgufVocabulary = {
   readonly chatTemplate: string | undefined
 }
 
+/** The largest known vocabulary has 900,000 tokens. */
+const maxTokens = 1 << 21
+
 /** @throws ModelFolderError when the file has no vocabulary, or one whose parts do not fit */
 export const readGgufVocabulary = async (path: string): Promise<GgufVocabulary> => {
   const file = await GgufFile.open(path)
@@ -44,6 +47,7 @@ export const ggufVocabulary = ({ metadata }: GgufFile): GgufVocabulary => {
   const model = metadata.string(key('model'))
   const tokens = metadata.strings(key('tokens'))
   if (model === undefined || tokens === undefined) throw metadata.error('it has no tokenizer')
+  if (tokens.length > maxTokens) throw metadata.error(`its tokenizer has ${tokens.length} tokens`)
   const perToken = (name: string): ArrayLike<number> | undefined => {
     const values = metadata.numbers(key(name))
     if (values === undefined || values.length === tokens.length) return values

@@ -1,5 +1,6 @@
 /** Typed reading of a JSON file of a model folder. A field that is null counts as left out. */
 import { isFields, type Fields } from '../../shared/parse.ts'
+import { readModelText } from '../model-file.ts'
 import { ModelFolderError } from '../model-folder-error.ts'
 
 /**
@@ -20,6 +21,11 @@ export class JsonFile {
     } catch (cause) {
       throw new ModelFolderError(path, cause)
     }
+  }
+
+  /** @throws ModelFolderError */
+  static read(path: string): JsonFile {
+    return new JsonFile(path, readModelText(path))
   }
 
   error(message: string): ModelFolderError {

@@ -8,8 +8,11 @@ import { ModelFolderError } from '../model-folder-error.ts'
 import { JsonFile } from './json-file.ts'
 import { countValues, type TensorInfo } from './tensor-file.ts'
 
-/** The reference's own limit. */
-const maxHeaderBytes = 100_000_000
+/**
+ * The reference allows 100 MB, which JSON.parse makes gigabytes of; a model of the Llama family needs some
+ * 100 KB.
+ */
+const maxHeaderBytes = 16 << 20
 
 /** The 8 bytes that say how long the header is. */
 export const lengthBytes = 8
@@ -52,7 +55,7 @@ export const parseHeaderLength = (path: string, start: Uint8Array, fileBytes: nu
   if (length <= BigInt(Math.min(maxHeaderBytes, fileBytes - lengthBytes))) return Number(length)
   throw new ModelFolderError(
     path,
-    `it is no safetensors file or is cut off: its header would have ${length} bytes`,
+    `it is no safetensors file or is cut off: its header would have ${length} bytes, of ${maxHeaderBytes} at most`,
   )
 }
 

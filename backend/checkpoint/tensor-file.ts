@@ -23,6 +23,13 @@ export type TensorFile = {
    * @throws RangeError for rows that the tensor does not have
    */
   readFloat32(name: string, rows?: RowRange): AsyncGenerator<Float32Array, void>
+  /**
+   * Compares what the tensor was stored as with its checksum, in formats that have one: only PyTorch's. It
+   * reads all of it, once for a file however often it is asked. Reading a tensor whole compares, too;
+   * reading some of its rows cannot.
+   * @throws ModelFolderError for a damaged tensor, or one that is not there
+   */
+  verify(name: string): Promise<void>
   /** Idempotent. */
   close(): Promise<void>
 }
@@ -68,17 +75,30 @@ const inOrder = (
   return bytes
 }
 
+/** Whether all rows are asked for. @throws RangeError for rows that the tensor does not have */
+export const isWhole = ({ shape }: TensorInfo, rows: RowRange | undefined): boolean =>
+  rowsOf(shape, rows).numRows === rowsOf(shape, undefined).numRows
+
+export type ReadOptions = {
+  /** All of them when left out. */
+  readonly rows?: RowRange | undefined
+  /** Where rows are not stored in the order in which they are to come. */
+  readonly order?: RowOrder | undefined
+  /** Is shown the bytes as they are stored, piece by piece. */
+  readonly see?: (bytes: Uint8Array) => void
+}
+
+const storedOrder: RowOrder = { groupRows: 1, storedRow: (row) => row }
+
 /**
  * Reads rows of a tensor that lies in the file in row-major order without gaps.
- * @param order where rows are not stored in the order in which they are to come
  * @throws ModelFolderError, RangeError as {@link TensorFile.readFloat32}
  */
 export async function* readRows(
   file: RangeFile,
   name: string,
   { dtype, shape, offset }: TensorInfo,
-  rows: RowRange | undefined,
-  order: RowOrder = { groupRows: 1, storedRow: (row) => row },
+  { rows, order = storedOrder, see }: ReadOptions = {},
 ): AsyncGenerator<Float32Array, void> {
   const { firstRow, numRows } = rowsOf(shape, rows)
   if (!isWeightType(dtype)) {
@@ -97,6 +117,7 @@ export async function* readRows(
   for (let row = firstRow - (firstRow % groupRows); row < end; row += pieceRows) {
     const height = Math.min(pieceRows, Math.ceil((end - row) / groupRows) * groupRows)
     const stored = await file.read(offset + row * rowBytes, height * rowBytes)
+    see?.(stored)
     const bytes = groupRows === 1 ? stored : inOrder(stored, rowBytes, order)
     const values = toFloat32(dtype, bytes)
     yield values.subarray(Math.max(0, firstRow - row) * rowValues, (end - row) * rowValues)

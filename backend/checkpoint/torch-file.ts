@@ -5,8 +5,9 @@
 import { crc32 } from 'node:zlib'
 import { ModelFolderError } from '../model-folder-error.ts'
 import { RangeFile } from './range-file.ts'
-import { countValues, readRows } from './tensor-file.ts'
+import { countValues, isWhole, readRows } from './tensor-file.ts'
 import type { RowRange, TensorFile, TensorInfo } from './tensor-file.ts'
+import { StorageChecksums } from './torch-checksums.ts'
 import { parseTorchPickle, type TorchTensor } from './torch-pickle.ts'
 import { readZip, type ZipEntry } from './zip.ts'
 
@@ -61,13 +62,21 @@ const requireLittleEndian = async (
   if (order !== 'little') throw file.error('its byte order is not little-endian')
 }
 
+type PlacedTensor = TensorInfo & {
+  readonly storage: ZipEntry
+  /** Whether it is all of its storage. */
+  readonly fillsStorage: boolean
+  /** Whether it lies in the file as it is to be read. */
+  readonly isContiguous: boolean
+}
+
 /** Where the tensor's first element lies, after checking that all of it is in its storage. */
 const place = (
   file: RangeFile,
   name: string,
   tensor: TorchTensor,
   entries: ReadonlyMap<string, ZipEntry>,
-): TensorInfo => {
+): PlacedTensor => {
   const { storage, offset, shape } = tensor
   const { dtype, elementBytes, key, numElements } = storage
   const entry = entries.get(`data/${key}`)
@@ -81,7 +90,14 @@ const place = (
   if (isContiguous(tensor) && end > numElements) {
     throw file.error(`tensor ${name} ends at element ${end} of a storage of ${numElements}`)
   }
-  return { dtype, shape, offset: entry.offset + offset * elementBytes }
+  return {
+    dtype,
+    shape,
+    offset: entry.offset + offset * elementBytes,
+    storage: entry,
+    fillsStorage: countValues(shape) === numElements,
+    isContiguous: isContiguous(tensor),
+  }
 }
 
 const refuseOtherFormats = async (file: RangeFile): Promise<void> => {
@@ -94,19 +110,14 @@ const refuseOtherFormats = async (file: RangeFile): Promise<void> => {
 }
 
 export class TorchFile implements TensorFile {
-  readonly tensors: ReadonlyMap<string, TensorInfo>
+  readonly tensors: ReadonlyMap<string, PlacedTensor>
   readonly #file: RangeFile
-  /** Tensors that do not lie in the file as they are to be read. */
-  readonly #views: ReadonlySet<string>
+  readonly #checksums: StorageChecksums
 
-  private constructor(
-    file: RangeFile,
-    tensors: ReadonlyMap<string, TensorInfo>,
-    views: ReadonlySet<string>,
-  ) {
+  private constructor(file: RangeFile, tensors: ReadonlyMap<string, PlacedTensor>) {
     this.#file = file
     this.tensors = tensors
-    this.#views = views
+    this.#checksums = new StorageChecksums(file)
   }
 
   /** @throws ModelFolderError when the file is missing, not sound or would run something */
@@ -118,25 +129,43 @@ export class TorchFile implements TensorFile {
       if (entry === undefined) throw file.error('it has no data.pkl')
       await requireLittleEndian(file, entries)
       const pickle = await readSmallEntry(file, 'data.pkl', entry)
-      const infos = new Map<string, TensorInfo>()
-      const views = new Set<string>()
+      const tensors = new Map<string, PlacedTensor>()
       for (const [name, tensor] of parseTensors(path, pickle)) {
-        infos.set(name, place(file, name, tensor, entries))
-        if (!isContiguous(tensor)) views.add(name)
+        tensors.set(name, place(file, name, tensor, entries))
       }
-      return new TorchFile(file, infos, views)
+      return new TorchFile(file, tensors)
     })
   }
 
+  /** The checksum of the tensor's storage is compared, too, when the tensor is read whole. */
   async *readFloat32(name: string, rows?: RowRange): AsyncGenerator<Float32Array, void> {
-    const info = this.tensors.get(name)
-    if (info === undefined) throw this.#file.error(`it has no tensor ${name}`)
-    if (this.#views.has(name)) {
+    const tensor = this.#tensor(name)
+    if (!tensor.isContiguous) {
       throw this.#file.error(
         `tensor ${name} is a transposed or sliced view, which cannot be read: save it after .contiguous()`,
       )
     }
-    yield* readRows(this.#file, name, info, rows)
+    if (!isWhole(tensor, rows)) {
+      yield* readRows(this.#file, name, tensor, { rows })
+      return
+    }
+    if (!tensor.fillsStorage) await this.verify(name)
+    let sum = 0
+    const see = (bytes: Uint8Array): void => {
+      sum = crc32(bytes, sum)
+    }
+    yield* readRows(this.#file, name, tensor, tensor.fillsStorage ? { see } : {})
+    if (tensor.fillsStorage) this.#checksums.require(tensor.storage, sum)
+  }
+
+  async verify(name: string): Promise<void> {
+    await this.#checksums.verify(this.#tensor(name).storage)
+  }
+
+  #tensor(name: string): PlacedTensor {
+    const tensor = this.tensors.get(name)
+    if (tensor !== undefined) return tensor
+    throw this.#file.error(`it has no tensor ${name}`)
   }
 
   close(): Promise<void> {

@@ -23,7 +23,7 @@ export type PickleRules = {
 }
 
 /** Each may make one small object: this bounds the memory. A tensor takes some 25. */
-const maxOperations = 2_000_000
+const maxOperations = 500_000
 
 const mark = Symbol('mark')
 

@@ -1,5 +1,5 @@
 /** Finds the files that hold a model's weights, and says which format they have. */
-import { readFile, readdir, stat } from 'node:fs/promises'
+import { readdir, stat } from 'node:fs/promises'
 import { existsSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { ModelFolderError } from '../model-folder-error.ts'
@@ -19,8 +19,8 @@ const layouts = [
 const indexOf = (single: string): string => `${single}.index.json`
 
 /** The names of the files that `weight_map` of an index puts tensors into. */
-const parseIndex = (path: string, text: string, extension: string): string[] => {
-  const index = new JsonFile(path, text)
+const readIndex = (path: string, extension: string): string[] => {
+  const index = JsonFile.read(path)
   const names = Object.values(index.object('weight_map') ?? {})
   if (names.length === 0) throw index.error('weight_map is missing or empty')
   const files = names.map((name) => {
@@ -33,9 +33,11 @@ const parseIndex = (path: string, text: string, extension: string): string[] => 
   return [...new Set(files)].sort()
 }
 
-const isFile = async (path: string): Promise<boolean> => {
+/** @throws ModelFolderError when there is nothing */
+const kindOf = async (path: string): Promise<'file' | 'folder' | 'other'> => {
   try {
-    return (await stat(path)).isFile()
+    const found = await stat(path)
+    return found.isFile() ? 'file' : found.isDirectory() ? 'folder' : 'other'
   } catch (cause) {
     throw new ModelFolderError(path, cause)
   }
@@ -47,15 +49,16 @@ const isFile = async (path: string): Promise<boolean> => {
  * @throws ModelFolderError when there are none, or several .gguf files
  */
 export const findWeightFiles = async (model: string): Promise<WeightFiles> => {
-  if (await isFile(model)) {
-    if (model.endsWith('.gguf')) return { format: 'gguf', paths: [model] }
+  const kind = await kindOf(model)
+  if (kind === 'file' && model.endsWith('.gguf')) return { format: 'gguf', paths: [model] }
+  if (kind !== 'folder') {
     throw new ModelFolderError(model, 'it is neither a folder nor a .gguf file')
   }
   for (const { format, single, extension } of layouts) {
     if (existsSync(join(model, single))) return { format, paths: [join(model, single)] }
     const index = join(model, indexOf(single))
     if (!existsSync(index)) continue
-    const names = parseIndex(index, await readFile(index, 'utf8'), extension)
+    const names = readIndex(index, extension)
     return { format, paths: names.map((name) => join(model, name)) }
   }
   const ggufs = (await readdir(model)).filter((name) => name.endsWith('.gguf'))

@@ -4,8 +4,11 @@
  */
 import type { RangeFile } from './range-file.ts'
 
-/** Of the central directory: some 100,000 entries. */
+/** Of the central directory. */
 const maxDirectoryBytes = 16 << 20
+
+/** Each costs a read. A 70B model in one file has some 700. */
+const maxEntries = 1 << 16
 
 const endBytes = 22
 const endLocatorBytes = 20
@@ -79,8 +82,9 @@ const findDirectory = async (file: RangeFile): Promise<Place> => {
     }
   }
   if (directory.offset + directory.numBytes !== directoryEnd) throw error()
-  if (directory.numBytes <= maxDirectoryBytes) return directory
-  throw file.error(`its list of entries would have ${directory.numBytes} bytes`)
+  const { numBytes, numEntries } = directory
+  if (numBytes <= maxDirectoryBytes && numEntries <= maxEntries) return directory
+  throw file.error(`its list of ${numEntries} entries would have ${numBytes} bytes: too many`)
 }
 
 /** The sizes that did not fit 32 bits come in the extra field 1, in this order and only those. */

@@ -1,22 +1,43 @@
 /** OpenAI messages → prompt text, by the model folder's Jinja template, as Hugging Face renders it. */
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { Template } from '@huggingface/jinja'
 import type { ChatMessage } from '../../shared/openai/chat.ts'
 import { InvalidRequest } from '../../shared/errors.ts'
 import { isFields, type Fields } from '../../shared/parse.ts'
+import { readModelText } from '../model-file.ts'
 import { ModelFolderError } from '../model-folder-error.ts'
 import { readOptionalJsonObject } from './json-object.ts'
+import { withTimeLimit } from './time-limit.ts'
+
+/** Those of known models have up to 20,000. */
+const maxLength = 1 << 20
+
+/** A thousand messages take some 0.1 s. */
+const maxSeconds = 2
 
 export type RenderOptions = { readonly addGenerationPrompt: boolean }
 
 export class ChatTemplate {
   readonly #template: Template
   readonly #specialTokens: Readonly<Record<string, string>>
+  readonly #seconds: number
 
-  /** @param specialTokens variables such as `bos_token` that templates print */
-  constructor(source: string, specialTokens: Readonly<Record<string, string>> = {}) {
-    this.#template = new Template(source)
+  /**
+   * @param specialTokens variables such as `bos_token` that templates print
+   * @param seconds that reading the template, or rendering it, may take
+   * @throws Error when it is no template
+   */
+  constructor(
+    source: string,
+    specialTokens: Readonly<Record<string, string>> = {},
+    seconds = maxSeconds,
+  ) {
+    if (source.length > maxLength) {
+      throw new Error(`its chat template has more than ${maxLength} characters`)
+    }
+    this.#template = withTimeLimit(seconds, () => new Template(source))
+    this.#seconds = seconds
     this.#specialTokens = specialTokens
   }
 
@@ -29,7 +50,7 @@ export class ChatTemplate {
     const configPath = join(folder, 'tokenizer_config.json')
     const config = readOptionalJsonObject(configPath)
     const file = join(folder, 'chat_template.jinja')
-    const source = existsSync(file) ? readFileSync(file, 'utf8') : templateOf(config.chat_template)
+    const source = existsSync(file) ? readModelText(file) : templateOf(config.chat_template)
     if (source === null) return null
     try {
       return new ChatTemplate(source, specialTokensOf(config))
@@ -41,14 +62,16 @@ export class ChatTemplate {
   /** @throws InvalidRequest when the template refuses the messages */
   render(messages: readonly ChatMessage[], options: RenderOptions): string {
     try {
-      return this.#template.render({
-        ...this.#specialTokens,
-        messages,
-        // Not left out, since templates ask whether they are none.
-        tools: null,
-        documents: null,
-        add_generation_prompt: options.addGenerationPrompt,
-      })
+      return withTimeLimit(this.#seconds, () =>
+        this.#template.render({
+          ...this.#specialTokens,
+          messages,
+          // Not left out, since templates ask whether they are none.
+          tools: null,
+          documents: null,
+          add_generation_prompt: options.addGenerationPrompt,
+        }),
+      )
     } catch (cause) {
       // What the template says by raise_exception comes as an Error with its message.
       const reason = cause instanceof Error ? cause.message : String(cause)

@@ -11,6 +11,11 @@ export type PreTokenizer = {
   readonly ignoreMerges: boolean
   /** Whether `<s>` is put before a text where the file says nothing. */
   readonly addBos: boolean
+  /**
+   * Whether characters are composed first (NFC). llama.cpp does not, but the models' own tokenizers do,
+   * so that is what they were trained on.
+   */
+  readonly composes: boolean
 }
 
 const contractions = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
@@ -30,11 +35,13 @@ const plain = (...regexes: string[]): PreTokenizer => ({
   regexes,
   ignoreMerges: false,
   addBos: false,
+  composes: false,
 })
 const likeLlama3: PreTokenizer = {
   regexes: [cl100k('\\p{N}{1,3}')],
   ignoreMerges: true,
   addBos: true,
+  composes: false,
 }
 const likeGpt2 = plain(gpt2)
 const likeQwen2 = plain(cl100k('\\p{N}'))
@@ -50,7 +57,7 @@ const preTokenizers: ReadonlyMap<string, PreTokenizer> = new Map([
   ['pixtral', likeLlama3],
   ['dbrx', likeDbrx],
   ['smaug-bpe', likeDbrx],
-  ['qwen2', likeQwen2],
+  ['qwen2', { ...likeQwen2, composes: true }],
   ['deepseek-r1-qwen', likeQwen2],
   ['megrez', likeQwen2],
   ['stablelm2', likeQwen2],
@@ -65,7 +72,7 @@ const preTokenizers: ReadonlyMap<string, PreTokenizer> = new Map([
   ['mpt', likeGpt2],
   ['olmo', likeGpt2],
   ['trillion', likeGpt2],
-  ['tekken', { regexes: [tekken], ignoreMerges: true, addBos: true }],
+  ['tekken', { ...likeLlama3, regexes: [tekken] }],
   ['deepseek-coder', plain('[\\r\\n]', '\\s?\\p{L}+', '\\s?\\p{P}+', '[一-龥ࠀ-一가-퟿]+', '\\p{N}')],
 ])
 

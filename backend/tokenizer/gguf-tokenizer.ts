@@ -110,7 +110,7 @@ const sentencePieceTokenizer = (vocabulary: GgufVocabulary): LlamaTokenizer => {
 const byteLevelTokenizer = (vocabulary: GgufVocabulary): HuggingFaceTokenizer => {
   const { tokens, merges, bosId, eosId } = vocabulary
   if (merges === undefined) throw new Error('its tokenizer has no merges')
-  const { regexes, ignoreMerges, addBos } = preTokenizerOf(vocabulary.pre ?? 'default')
+  const { regexes, ignoreMerges, addBos, composes } = preTokenizerOf(vocabulary.pre ?? 'default')
   const template = (id: number) => ({ SpecialToken: { id: tokens[id], type_id: 0 } })
   const single = [
     ...edgeIds('bos', vocabulary.addBos ?? (addBos && bosId !== undefined), bosId).map(template),
@@ -126,7 +126,7 @@ const byteLevelTokenizer = (vocabulary: GgufVocabulary): HuggingFaceTokenizer =>
         special,
         normalized: false,
       })),
-      normalizer: null,
+      normalizer: composes ? { type: 'NFC' } : null,
       pre_tokenizer: {
         type: 'Sequence',
         pretokenizers: [

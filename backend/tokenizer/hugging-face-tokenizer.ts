@@ -4,6 +4,8 @@ import { Tokenizer as Library } from '@huggingface/tokenizers'
 import { isFields, type Fields } from '../../shared/parse.ts'
 import { ModelFolderError } from '../model-folder-error.ts'
 import { byteOf, decodeBytes } from './byte-fallback.ts'
+import { charactersPerToken } from './characters-per-token.ts'
+import { checkedTokenizerJson } from './checked-tokenizer-json.ts'
 import { exactTokenizerJson } from './exact-tokenizer-json.ts'
 import { readJsonObject, readOptionalJsonObject } from './json-object.ts'
 import { byteLevelBytes, sentencePieceBytes } from './token-bytes.ts'
@@ -18,15 +20,15 @@ export class HuggingFaceTokenizer implements Tokenizer {
   readonly #addedTexts: ReadonlyMap<number, string>
   readonly #hasByteFallback: boolean
   readonly #isByteLevel: boolean
-  /** Characters of the longest token as it is written in the vocabulary; never shorter than its text. */
-  readonly #longestToken: number
+  /** Characters of a text that one token can stand for at most; null: not to be said. */
+  readonly #longestToken: number | null
 
   /**
    * @param tokenizerJson, configJson the parsed tokenizer.json and tokenizer_config.json
    * @throws Error when it needs what the library cannot do
    */
   constructor(tokenizerJson: object, configJson: object) {
-    const json: Fields = { ...tokenizerJson }
+    const json: Fields = checkedTokenizerJson({ ...tokenizerJson })
     this.#library = new Library(exactTokenizerJson(json), configJson)
     const added = [...this.#library.get_added_tokens_decoder()]
     this.#specialIds = new Set(added.filter(([, { special }]) => special).map(([id]) => id))
@@ -34,10 +36,10 @@ export class HuggingFaceTokenizer implements Tokenizer {
     this.#hasByteFallback = hasStep(json.decoder, 'ByteFallback')
     this.#isByteLevel = hasStep(json.decoder, 'ByteLevel')
     let longest = 1
-    for (const token of this.#library.get_vocab(true).keys()) {
-      longest = Math.max(longest, token.length)
-    }
-    this.#longestToken = longest
+    // Where an id has no token, there is undefined, whatever the library's types say.
+    const tokens: Iterable<string | undefined> = this.#library.get_vocab(true).keys()
+    for (const token of tokens) longest = Math.max(longest, token?.length ?? 0)
+    this.#longestToken = charactersPerToken(json, longest)
   }
 
   /** Reads `tokenizer.json` and, where present, `tokenizer_config.json`. @throws ModelFolderError */
@@ -53,11 +55,17 @@ export class HuggingFaceTokenizer implements Tokenizer {
   }
 
   encode(text: string, addSpecialTokens: boolean): number[] {
-    return this.#library.encode(text.toWellFormed(), { add_special_tokens: addSpecialTokens }).ids
+    const options = { add_special_tokens: addSpecialTokens }
+    // A character that has no token, where there is no unknown token either, comes as undefined.
+    const ids: readonly (number | undefined)[] = this.#library.encode(
+      text.toWellFormed(),
+      options,
+    ).ids
+    return ids.filter((id) => id !== undefined)
   }
 
   minTokens(text: string): number {
-    return Math.ceil(text.length / this.#longestToken)
+    return this.#longestToken === null ? 0 : Math.ceil(text.length / this.#longestToken)
   }
 
   decode(ids: readonly number[]): string {

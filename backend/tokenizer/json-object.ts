@@ -1,13 +1,15 @@
 /** Reads a JSON file of a model folder as an object whose fields are not yet trusted. */
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { isFields, type Fields } from '../../shared/parse.ts'
+import { readModelText } from '../model-file.ts'
 import { ModelFolderError } from '../model-folder-error.ts'
 
 /** @throws ModelFolderError */
 export const readJsonObject = (path: string): Fields => {
+  const text = readModelText(path)
   let value: unknown
   try {
-    value = JSON.parse(readFileSync(path, 'utf8'))
+    value = JSON.parse(text)
   } catch (cause) {
     throw new ModelFolderError(path, cause)
   }

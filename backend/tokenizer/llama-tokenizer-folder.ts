@@ -4,9 +4,9 @@
  * (tokenization_utils_base.py, _from_pretrained): `added_tokens_decoder` of the configuration, where it
  * is, stands for the two files of older checkpoints.
  */
-import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { isFields, type Fields } from '../../shared/parse.ts'
+import { readModelFile } from '../model-file.ts'
 import { ModelFolderError } from '../model-folder-error.ts'
 import type { AddedToken } from './added-tokens.ts'
 import { readOptionalJsonObject } from './json-object.ts'
@@ -66,13 +66,7 @@ export const loadLlamaTokenizer = (folder: string): LlamaTokenizer => {
 }
 
 const readSentencePiece = (path: string): SentencePiece => {
-  let file: Uint8Array
-  try {
-    file = readFileSync(path)
-  } catch (cause) {
-    throw new ModelFolderError(path, cause)
-  }
-  const model = parseSentencePieceModel(path, file)
+  const model = parseSentencePieceModel(path, readModelFile(path))
   try {
     return new SentencePiece(model)
   } catch (cause) {
@@ -128,6 +122,6 @@ const newAddedTokens = (path: string, decoder: unknown): AddedToken[] =>
   Object.entries(isFields(decoder) ? decoder : {}).flatMap(([key, value]) => {
     const found = naming(value)
     if (found === undefined || !isFields(value)) return []
-    const id = tokenId(path, found.content, Number(key))
+    const id = tokenId(path, found.content, /^\d+$/.test(key) ? Number(key) : undefined)
     return [{ ...found, id, special: value.special === true }]
   })

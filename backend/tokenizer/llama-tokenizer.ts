@@ -25,6 +25,8 @@ export class LlamaTokenizer implements Tokenizer {
   readonly #addedTokens: AddedTokens
   /** Characters of the longest token; null: not to be said. */
   readonly #longestToken: number | null
+  /** Whitespace beside an added token may be no token. */
+  readonly #swallowsSpace: boolean
   /** Those that are no pieces of the model, or are not decoded as such. */
   readonly #textById: ReadonlyMap<number, string>
 
@@ -36,10 +38,14 @@ export class LlamaTokenizer implements Tokenizer {
     this.#options = options
     this.#addedTokens = new AddedTokens(options.addedTokens)
     const { longestPiece } = sentencePiece
+    this.#swallowsSpace = options.addedTokens.some(({ lstrip, rstrip }) => lstrip || rstrip)
     this.#longestToken =
       longestPiece === null
         ? null
-        : Math.max(longestPiece, ...options.addedTokens.map(({ content }) => content.length))
+        : options.addedTokens.reduce(
+            (longest, { content }) => Math.max(longest, content.length),
+            longestPiece,
+          )
     this.#contentById = new Map(options.addedTokens.map(({ id, content }) => [id, content]))
     this.#textById = new Map(
       options.addedTokens.map(({ id, content, special }) => [id, special ? '' : content]),
@@ -62,7 +68,9 @@ export class LlamaTokenizer implements Tokenizer {
   }
 
   minTokens(text: string): number {
-    return this.#longestToken === null ? 0 : Math.ceil(text.length / this.#longestToken)
+    if (this.#longestToken === null) return 0
+    const counted = this.#swallowsSpace ? text.replaceAll(/[\s\u0085]+/g, '') : text
+    return Math.ceil(counted.length / this.#longestToken)
   }
 
   decode(ids: readonly number[]): string {

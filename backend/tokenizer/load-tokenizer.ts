@@ -8,6 +8,7 @@ import { ChatTemplate } from './chat-template.ts'
 import { ggufChatTemplate, ggufTokenizer } from './gguf-tokenizer.ts'
 import { HuggingFaceTokenizer } from './hugging-face-tokenizer.ts'
 import { loadLlamaTokenizer } from './llama-tokenizer-folder.ts'
+import { timeLimited } from './time-limited-tokenizer.ts'
 import type { Tokenizer } from './tokenizer.ts'
 
 /** How a model reads and writes text. */
@@ -26,11 +27,11 @@ export const loadTextFormat = async (model: string): Promise<TextFormat> => {
   const { format, paths } = await findWeightFiles(model)
   const [path = model] = paths
   if (format !== 'gguf') {
-    return { tokenizer: loadTokenizer(model), chatTemplate: ChatTemplate.load(model) }
+    return { tokenizer: timeLimited(loadTokenizer(model)), chatTemplate: ChatTemplate.load(model) }
   }
   const vocabulary = await readGgufVocabulary(path)
   return {
-    tokenizer: ggufTokenizer(path, vocabulary),
+    tokenizer: timeLimited(ggufTokenizer(path, vocabulary)),
     chatTemplate: ggufChatTemplate(path, vocabulary),
   }
 }

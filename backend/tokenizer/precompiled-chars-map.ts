@@ -11,6 +11,9 @@ export type CharsMapMatch = {
   readonly end: number
 }
 
+/** What one character becomes: NFKC's longest has 33. */
+const maxReplacementBytes = 1024
+
 /** Bits of a unit, as in darts.h. */
 const labelBits = 0x800000ff
 const offsetOf = (unit: number): number => (unit >>> 10) << ((unit & 0x200) >>> 6)
@@ -33,6 +36,15 @@ export class PrecompiledCharsMap {
       view.getUint32(4 + index * 4, true),
     )
     this.#replacements = blob.subarray(4 + trieBytes)
+    let start = 0
+    for (let end = this.#replacements.indexOf(0); end !== -1;) {
+      if (end - start > maxReplacementBytes) throw new Error('a normalisation rule is too long')
+      start = end + 1
+      end = this.#replacements.indexOf(0, start)
+    }
+    if (this.#replacements.length - start > maxReplacementBytes) {
+      throw new Error('a normalisation rule is too long')
+    }
   }
 
   /** The rule with the longest left side that stands at `start`. */

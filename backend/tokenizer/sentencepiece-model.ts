@@ -48,6 +48,9 @@ const algorithms: Readonly<Record<number, SentencePieceModel['algorithm']>> = {
   2: 'bpe',
 }
 
+/** The largest known vocabulary has 900,000 pieces. */
+const maxPieces = 1 << 21
+
 const parsePiece = (message: Uint8Array): Piece => {
   let text = ''
   let score = 0
@@ -94,8 +97,11 @@ const parse = (file: Uint8Array): SentencePieceModel => {
   let normalizer = parseNormalizer(new Uint8Array(0))
   let trainer = parseTrainer(new Uint8Array(0))
   for (const { number, bytes } of protobufFields(file)) {
-    if (number === 1) pieces.push(parsePiece(bytes))
-    else if (number === 2) trainer = parseTrainer(bytes)
+    if (number === 1) {
+      if (pieces.push(parsePiece(bytes)) <= maxPieces) continue
+      throw new Error(`it has more than ${maxPieces} pieces`)
+    }
+    if (number === 2) trainer = parseTrainer(bytes)
     else if (number === 3) normalizer = parseNormalizer(bytes)
     else if (number === 5 && parseNormalizer(bytes).precompiledCharsMap.length > 0) {
       throw new Error('it has rules for denormalisation, which are not supported')

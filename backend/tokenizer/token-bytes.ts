@@ -43,3 +43,6 @@ const byteLevelAlphabet = (): ReadonlyMap<string, number> => {
 }
 
 const byteOfCharacter = byteLevelAlphabet()
+
+/** The characters that a byte-level vocabulary writes bytes as. */
+export const byteLevelCharacters: readonly string[] = [...byteOfCharacter.keys()]

@@ -76,6 +76,7 @@ test.each<[object, string]>([
   [{ hidden_size: null }, 'hidden_size is missing'],
   [{ hidden_size: '64' }, 'hidden_size must be a whole number above 0'],
   [{ num_hidden_layers: 0 }, 'num_hidden_layers must be a whole number above 0'],
+  [{ num_hidden_layers: 1e9 }, 'num_hidden_layers 1000000000 is more than the 4096 supported'],
   [{ num_attention_heads: 2.5 }, 'num_attention_heads must be a whole number above 0'],
   [{ vocab_size: -1 }, 'vocab_size must be a whole number above 0'],
   [{ num_key_value_heads: 3 }, 'num_attention_heads 4 is no multiple of num_key_value_heads 3'],

@@ -1,25 +1,12 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { readConfigText } from '../../../backend/checkpoint/config-text.ts'
-import { parseConfig } from '../../../backend/checkpoint/config.ts'
 import { GgufFile } from '../../../backend/checkpoint/gguf-file.ts'
 import { ggufVocabulary } from '../../../backend/checkpoint/gguf-vocabulary.ts'
 import { ModelFolderError } from '../../../backend/model-folder-error.ts'
 import { checkpointFixture, readTensor } from '../../support/checkpoint-fixtures.ts'
 import { tempFolder } from '../../support/temp-folder.ts'
-import { ggufBytes, type GgufContent } from './write-gguf.ts'
-
-const llama: GgufContent['metadata'] = {
-  'general.architecture': 'llama',
-  'llama.block_count': 1,
-  'llama.context_length': 64,
-  'llama.embedding_length': 32,
-  'llama.feed_forward_length': 48,
-  'llama.attention.head_count': 2,
-  'llama.attention.layer_norm_rms_epsilon': 1.5,
-  'llama.vocab_size': 40,
-}
+import { ggufBytes, llamaMetadata as llama, type GgufContent } from './write-gguf.ts'
 
 const save = (bytes: Uint8Array): string => {
   const path = join(tempFolder(), 'x.gguf')
@@ -28,94 +15,6 @@ const save = (bytes: Uint8Array): string => {
 }
 
 const open = (bytes: Uint8Array): Promise<GgufFile> => GgufFile.open(save(bytes))
-
-const config = async (
-  fields: GgufContent['metadata'],
-  tensors: GgufContent['tensors'] = [],
-): Promise<unknown> => {
-  const path = save(ggufBytes({ metadata: { ...llama, ...fields }, tensors }))
-  return JSON.parse((await readConfigText(path)).text)
-}
-
-test.each<[string, GgufContent['metadata'], object]>([
-  ['nothing', {}, { rope_theta: 10000, rope_scaling: null, num_key_value_heads: 2, head_dim: 16 }],
-  ['key_length', { 'llama.attention.key_length': 48 }, { head_dim: 48, partial_rotary_factor: 1 }],
-  ['fewer rotated', { 'llama.rope.dimension_count': 8 }, { partial_rotary_factor: 0.5 }],
-  [
-    'linear',
-    { 'llama.rope.scaling.type': 'linear', 'llama.rope.scaling.factor': 4.5 },
-    { rope_scaling: { rope_type: 'linear', factor: 4.5 } },
-  ],
-  [
-    'older linear',
-    { 'llama.rope.scale_linear': 2.5 },
-    { rope_scaling: { rope_type: 'linear', factor: 2.5 } },
-  ],
-  [
-    'yarn',
-    {
-      'llama.rope.scaling.type': 'yarn',
-      'llama.rope.scaling.factor': 4.5,
-      'llama.rope.scaling.original_context_length': 32,
-    },
-    { rope_scaling: { rope_type: 'yarn', factor: 4.5, original_max_position_embeddings: 32 } },
-  ],
-  ['no scaling', { 'llama.rope.scaling.type': 'none' }, { rope_scaling: null }],
-])('rotary settings of %s are those of config.json', async (_name, fields, expected) => {
-  expect(await config(fields)).toMatchObject(expected)
-})
-
-/** What convert_hf_to_gguf.py writes for Llama 3.1, head_dim 16 and theta 500000. */
-const llama3Divisors = (factor: number): number[] =>
-  Array.from({ length: 8 }, (_, i) => {
-    const wavelength = 2 * Math.PI * 500_000 ** (i / 8)
-    if (wavelength < 8192 / 4) return 1
-    if (wavelength > 8192) return factor
-    const smooth = (8192 / wavelength - 1) / 3
-    return 1 / ((1 - smooth) / factor + smooth)
-  })
-
-const divisorTensor = (values: readonly number[]): GgufContent['tensors'] => [
-  { name: 'rope_freqs.weight', dims: [values.length], type: 0, data: Float32Array.from(values) },
-]
-
-test("Llama 3's scaling is found by its divisors", async () => {
-  const theta = { 'llama.rope.freq_base': 500_000.5 }
-  const near = { 'llama.rope.freq_base': 500_000 }
-  expect(await config(theta, divisorTensor(Array(8).fill(1)))).toMatchObject({ rope_scaling: null })
-  expect(await config(near, divisorTensor(llama3Divisors(8)))).toMatchObject({
-    rope_theta: 500_000,
-    rope_scaling: {
-      rope_type: 'llama3',
-      factor: 8,
-      low_freq_factor: 1,
-      high_freq_factor: 4,
-      original_max_position_embeddings: 8192,
-    },
-  })
-  for (const values of [llama3Divisors(8).with(4, 9), llama3Divisors(8).slice(1), [2, 2, 2]]) {
-    await expect(config(near, divisorTensor(values))).rejects.toThrow(
-      'not of the scaling of Llama 3',
-    )
-  }
-})
-
-test.each<[object, string]>([
-  [{ 'general.architecture': 'qwen2' }, 'its architecture is qwen2; only llama is supported'],
-  [{ 'split.count': 3 }, 'it is one part of several: join them'],
-  [{ 'llama.expert_count': 8 }, 'llama.expert_count is not supported'],
-  [{ 'llama.logit_scale': 0.5 }, 'llama.logit_scale is not supported'],
-  [{ 'llama.attention.head_count': 5 }, '5 heads cannot share llama.embedding_length 32'],
-  [{ 'llama.attention.head_count': 0 }, 'llama.attention.head_count must be above 0'],
-  [{ 'llama.attention.head_count': [2, 2] }, 'llama.attention.head_count must be one number'],
-  [{ 'llama.block_count': 'x' }, 'llama.block_count must be one number'],
-  [{ 'llama.context_length': 1.5 }, 'llama.context_length must be a whole number'],
-  [{ 'llama.rope.scaling.attn_factor': 2 }, 'llama.rope.scaling.attn_factor is not supported'],
-  [{ 'general.alignment': 12 }, 'general.alignment must be a multiple of 8, not 12'],
-])('the metadata %j is refused', async (fields, message) => {
-  await expect(config({ ...fields })).rejects.toThrow(ModelFolderError)
-  await expect(config({ ...fields })).rejects.toThrow(message)
-})
 
 test.each<[string, GgufContent['tensors'], string]>([
   [
@@ -222,10 +121,4 @@ test.each<[GgufContent['metadata'], string]>([
   await file.close()
   expect(() => ggufVocabulary(file)).toThrow(ModelFolderError)
   expect(() => ggufVocabulary(file)).toThrow(message)
-})
-
-test('what the configuration cannot be is refused by the name of the file', async () => {
-  const path = save(ggufBytes({ metadata: { ...llama, 'llama.vocab_size': 0 }, tensors: [] }))
-  const { text } = await readConfigText(path)
-  expect(() => parseConfig(path, text)).toThrow(`cannot use ${path}: vocab_size must be`)
 })

@@ -160,8 +160,8 @@ test.each<[string, string]>([
 
 test('a pickle of endless operations ends', async () => {
   await expect(open(build(`\x80\x02${'N0'.repeat(10)}.`))).rejects.toThrow('0x30 is not allowed')
-  const many = `\x80\x02${'}'.repeat(2_000_001)}`
-  await expect(open(build(many))).rejects.toThrow('it has more than 2000000 operations')
+  const many = `\x80\x02${'}'.repeat(500_001)}`
+  await expect(open(build(many))).rejects.toThrow('it has more than 500000 operations')
 })
 
 const patched = (bytes: Uint8Array, at: number, value: number): Uint8Array => {

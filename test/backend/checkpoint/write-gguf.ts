@@ -15,6 +15,18 @@ export type GgufContent = {
   }[]
 }
 
+/** The settings that a Llama cannot do without. */
+export const llamaMetadata: GgufContent['metadata'] = {
+  'general.architecture': 'llama',
+  'llama.block_count': 1,
+  'llama.context_length': 64,
+  'llama.embedding_length': 32,
+  'llama.feed_forward_length': 48,
+  'llama.attention.head_count': 2,
+  'llama.attention.layer_norm_rms_epsilon': 1.5,
+  'llama.vocab_size': 40,
+}
+
 const alignment = 32
 
 const uint32 = (value: number): Buffer => {

@@ -3,8 +3,10 @@ import { ModelFolderError } from '../../../backend/model-folder-error.ts'
 import { ggufChatTemplate, ggufTokenizer } from '../../../backend/tokenizer/gguf-tokenizer.ts'
 import {
   byteLevelGguf,
+  goldenDecoded,
   llamaGguf,
   readGgufGolden,
+  readGolden,
   texts,
 } from '../../support/tokenizer-fixtures.ts'
 
@@ -16,17 +18,42 @@ describe('ids are those of llama.cpp', () => {
     expect(texts.map((text) => tokenizer.encode(text, false))).toEqual(golden.llama)
   })
 
-  test.each(Object.keys(golden).filter((name) => name !== 'llama'))(
+  test.each(Object.keys(golden).filter((name) => name !== 'llama' && name !== 'qwen2'))(
     'for byte-level BPE, %s',
     (pre) => {
       const tokenizer = ggufTokenizer('m.gguf', byteLevelGguf(pre))
       expect(texts.map((text) => tokenizer.encode(text, false))).toEqual(golden[pre])
     },
   )
+
+  test('for qwen2, where the text is composed: llama.cpp does not compose it', () => {
+    const tokenizer = ggufTokenizer('m.gguf', byteLevelGguf('qwen2'))
+    const composed = texts.map((text) => text.normalize('NFC'))
+    const ids = composed.map((text) => tokenizer.encode(text, false))
+    expect(texts.map((text) => tokenizer.encode(text, false))).toEqual(ids)
+    const same = composed.flatMap((text, index) => (text === texts[index] ? [index] : []))
+    expect(same.length).toBeGreaterThan(texts.length - 10)
+    expect(same.map((index) => ids[index])).toEqual(same.map((index) => golden.qwen2?.[index]))
+  })
+})
+
+test.each([
+  ['qwen2', 'qwen2'],
+  ['llama-bpe', 'llama3'],
+  ['gpt-2', 'gpt2'],
+  ['smollm', 'smollm'],
+])('ids and texts of %s are those of the Hugging Face tokenizer %s', (pre, name) => {
+  const hugging = readGolden(`${name}.json.gz`)
+  const tokenizer = ggufTokenizer('m.gguf', { ...byteLevelGguf(pre), bosId: 0, addBos: true })
+  expect(texts.map((text) => tokenizer.encode(text, true))).toEqual(hugging.ids)
+  expect(hugging.ids.map((ids) => tokenizer.decode(ids))).toEqual(goldenDecoded(hugging))
+  expect(hugging.randomIds.map((ids) => tokenizer.decode(ids))).toEqual(hugging.randomDecoded)
 })
 
 test('each text comes back from its ids', () => {
-  const plain = texts.filter((text) => !/<\/?s>|<unk>|\u2581/.test(text))
+  const plain = texts.filter(
+    (text) => !/<\/?s>|<unk>|\u2581/.test(text) && text === text.normalize('NFC'),
+  )
   for (const vocabulary of [llamaGguf(), byteLevelGguf('smollm'), byteLevelGguf('qwen2')]) {
     const tokenizer = ggufTokenizer('m.gguf', vocabulary)
     expect(plain.map((text) => tokenizer.decode(tokenizer.encode(text, true)))).toEqual(plain)

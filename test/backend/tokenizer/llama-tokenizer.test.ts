@@ -119,5 +119,7 @@ test('the least number of tokens is never more than there are', () => {
   for (const text of texts) {
     expect(tokenizer.minTokens(text)).toBeLessThanOrEqual(tokenizer.encode(text, true).length)
   }
+  const spaces = `${' '.repeat(10_000)}<|user|>`
+  expect(tokenizer.minTokens(spaces)).toBeLessThanOrEqual(tokenizer.encode(spaces, false).length)
   expect(tokenizer.minTokens('x'.repeat(100_000))).toBeGreaterThan(1_000)
 })

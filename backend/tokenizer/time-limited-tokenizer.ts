@@ -1,0 +1,25 @@
+/** A tokenizer whose encoding ends, whatever regexes and vocabulary its files have. */
+import { InvalidRequest } from '../../shared/errors.ts'
+import { TimeLimitExceeded, withTimeLimit } from './time-limit.ts'
+import type { Tokenizer } from './tokenizer.ts'
+
+/** A megabyte takes some seconds; the tunnel takes a backend for dead that is silent for 12. */
+const maxSeconds = 8
+
+/** `encode` throws InvalidRequest for a text that takes too long. */
+export const timeLimited = (tokenizer: Tokenizer, seconds = maxSeconds): Tokenizer => ({
+  encode: (text, addSpecialTokens) => {
+    try {
+      return withTimeLimit(seconds, () => tokenizer.encode(text, addSpecialTokens))
+    } catch (error) {
+      if (!(error instanceof TimeLimitExceeded)) throw error
+      throw new InvalidRequest(
+        `The text takes this model's tokenizer longer than ${seconds} s: send a shorter one.`,
+      )
+    }
+  },
+  minTokens: (text) => tokenizer.minTokens(text),
+  decode: (ids) => tokenizer.decode(ids),
+  tokenBytes: (id) => tokenizer.tokenBytes(id),
+  isSpecial: (id) => tokenizer.isSpecial(id),
+})
