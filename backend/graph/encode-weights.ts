@@ -111,22 +111,48 @@ const quantizeBlock8: QuantizeBlock = (values, begin, end, codes, out) => {
 }
 
 /**
- * value = (code − 8) · scale, codes 0 to 15: as ggml's Q4_0, whose scale has the sign that puts the
- * largest value at −8, the end with one step more.
+ * How many steps the largest value of a block is tried at. At 8, where ggml's Q4_0 puts it, what was
+ * quantised so before comes back exactly; less or more gives some blocks a smaller error in all.
+ */
+const trialSteps = [8, 7.1, 7.4, 7.7, 8.3, 8.6, 8.9]
+
+/**
+ * value = (code − 8) · scale, codes 0 to 15; the scale has the sign that puts the largest value at the
+ * end with one step more. Of a few scalings the one whose codes, with the scale that fits them best, leave
+ * the smallest sum of squared errors.
  */
 const quantizeBlock4: QuantizeBlock = (values, begin, end, codes, out) => {
-  const scale = Math.fround(0 - extreme(values, begin, end) / 8)
-  const inverse = scale === 0 ? 0 : 1 / scale
+  const largest = extreme(values, begin, end)
   codes.fill(0x88, out, out + quantizationBlock / 2)
+  if (largest === 0) return 0
+  let [inverse, scale, most] = [0, 0, 0]
+  for (const steps of trialSteps) {
+    const trial = -steps / largest
+    let products = 0
+    let squares = 0
+    for (let i = begin; i < end; i++) {
+      const code = code4(values[i]! * trial) - 8
+      products += values[i]! * code
+      squares += code * code
+    }
+    // By so much the squared error is below that of zeros alone.
+    const gain = (products * products) / squares
+    // A difference of rounding only is none: the first trial stays.
+    if (gain > most * (1 + 1e-6)) {
+      most = gain
+      scale = products / squares
+      inverse = trial
+    }
+  }
   for (let i = begin; i < end; i += 2) {
     const low = code4(values[i]! * inverse)
     const high = i + 1 < end ? code4(values[i + 1]! * inverse) : 8
     codes[out + ((i - begin) >> 1)] = low | (high << 4)
   }
-  return scale
+  return Math.fround(scale)
 }
 
 const code4 = (steps: number): number => {
   const code = Math.floor(steps + 8.5)
-  return code > 15 ? 15 : code
+  return code > 15 ? 15 : code < 0 ? 0 : code
 }
