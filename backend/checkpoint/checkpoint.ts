@@ -2,7 +2,8 @@
 import { ModelFolderError } from '../model-folder-error.ts'
 import { GgufFile } from './gguf-file.ts'
 import { SafetensorsFile } from './safetensors-file.ts'
-import type { RowRange, TensorFile } from './tensor-file.ts'
+import type { TensorPlace } from './tensor-place.ts'
+import { countValues, type RowRange, type TensorFile } from './tensor-file.ts'
 import { TorchFile } from './torch-file.ts'
 import { findWeightFiles } from './weight-files.ts'
 
@@ -56,6 +57,23 @@ export class Checkpoint {
       this.#model,
       `tensor ${name} is [${found}], but by its configuration it must be [${shape.join(', ')}]`,
     )
+  }
+
+  /** See {@link TensorFile.locate}. */
+  locate(name: string): TensorPlace {
+    return this.#file(name).locate(name)
+  }
+
+  /** The element type, as its format calls it, that most values have. */
+  get mainType(): string {
+    const numValues = new Map<string, number>()
+    for (const file of this.#files) {
+      for (const { dtype, shape } of file.tensors.values()) {
+        numValues.set(dtype, (numValues.get(dtype) ?? 0) + countValues(shape))
+      }
+    }
+    const [[type] = ['none']] = [...numValues].toSorted(([, a], [, b]) => b - a)
+    return type
   }
 
   /** See {@link TensorFile.readFloat32}. */

@@ -1,9 +1,9 @@
 /** The text of a model's config.json, or what it would be for a model that is a GGUF file. */
 import { join } from 'node:path'
 import { readModelText } from '../model-file.ts'
+import { findGguf, isConverted } from './converted-folder.ts'
 import { ggufConfigFields } from './gguf-config.ts'
 import { GgufFile } from './gguf-file.ts'
-import { findWeightFiles } from './weight-files.ts'
 
 export type ConfigText = {
   /** Where it is from, for errors. */
@@ -17,9 +17,9 @@ export type ConfigText = {
  * @throws ModelFolderError when there is none
  */
 export const readConfigText = async (model: string): Promise<ConfigText> => {
-  const { format, paths } = await findWeightFiles(model)
-  const [path = model] = paths
-  if (format === 'gguf') return ggufText(path)
+  // A converted folder has the text in a file even where it was made of GGUF.
+  const gguf = isConverted(model) ? null : await findGguf(model)
+  if (gguf !== null) return ggufText(gguf)
   const configPath = join(model, 'config.json')
   return { path: configPath, text: readModelText(configPath) }
 }

@@ -2,8 +2,9 @@
 import { headDimOf, readGgufArchitecture, type GgufArchitecture } from './gguf-architecture.ts'
 import { readGgufHeader } from './gguf-header.ts'
 import type { GgufMetadata } from './gguf-metadata.ts'
-import { huggingFaceName, rowOrder } from './gguf-tensor-names.ts'
+import { huggingFaceName, isInterleaved } from './gguf-tensor-names.ts'
 import { RangeFile } from './range-file.ts'
+import { tensorPlace, type TensorPlace } from './tensor-place.ts'
 import { readRows, type RowRange, type TensorFile, type TensorInfo } from './tensor-file.ts'
 
 export class GgufFile implements TensorFile {
@@ -41,12 +42,13 @@ export class GgufFile implements TensorFile {
   }
 
   async *readFloat32(name: string, rows?: RowRange): AsyncGenerator<Float32Array, void> {
-    const info = this.#info(name)
-    const order = this.architecture.rotatesNeighbours ? rowOrder(name, this.headDim) : undefined
-    if (order !== undefined && (info.shape[0] ?? 0) % order.groupRows !== 0) {
-      throw this.#file.error(`tensor ${name} has ${info.shape[0]} rows, no whole heads`)
-    }
-    yield* readRows(this.#file, name, info, { rows, order })
+    yield* readRows(this.#file, this.locate(name), { rows })
+  }
+
+  locate(name: string): TensorPlace {
+    const isInOtherOrder = this.architecture.rotatesNeighbours && isInterleaved(name)
+    const groupRows = isInOtherOrder ? this.headDim : 1
+    return tensorPlace(this.#file.path, name, this.#info(name), groupRows)
   }
 
   /** GGUF has no checksums. */

@@ -13,6 +13,8 @@ import { bytesOf, weightTypes, type WeightType } from './weight-type.ts'
 
 export type GgufHeader = {
   readonly metadata: GgufMetadata
+  /** Bytes before the descriptions of the tensors. */
+  readonly metadataBytes: number
   /** By GGUF's names; shapes are row-major, slowest dimension first. */
   readonly tensors: ReadonlyMap<string, TensorInfo>
 }
@@ -125,12 +127,13 @@ const parseHeader = (path: string, bytes: Uint8Array, fileBytes: number): GgufHe
   const cursor = new GgufCursor(bytes)
   const { numTensors, numKeys } = readStart(cursor)
   const metadata = new GgufMetadata(path, readMetadata(cursor, numKeys))
+  const metadataBytes = cursor.at
   const alignment = metadata.index('general.alignment') ?? defaultAlignment
   if (alignment === 0 || alignment % 8 !== 0 || alignment > 1 << 20) {
     throw new Error(`general.alignment must be a multiple of 8, not ${alignment}`)
   }
   const tensors = readTensors(cursor, numTensors)
-  return { metadata, tensors: place(tensors, cursor.at, alignment, fileBytes) }
+  return { metadata, metadataBytes, tensors: place(tensors, cursor.at, alignment, fileBytes) }
 }
 
 /** @throws ModelFolderError for anything that would read outside a tensor's own bytes */

@@ -1,6 +1,5 @@
 /** What llama.cpp calls the tensors of the Llama family, and which of them it stores in another row order. */
 import type { GgufArchitecture } from './gguf-architecture.ts'
-import type { RowOrder } from './tensor-file.ts'
 
 const outer: ReadonlyMap<string, string> = new Map([
   ['token_embd', 'model.embed_tokens'],
@@ -51,16 +50,8 @@ export const isTensorOf = ({ biases, headNorms }: GgufArchitecture, name: string
 }
 
 /**
- * The order of a tensor's rows, undefined for the usual one. llama.cpp's converter interleaves the
- * halves of each query and key head (`permute` of convert_hf_to_gguf.py's LlamaModel), since it
- * rotates neighbours against each other, and Hugging Face's Llama the halves of a head.
+ * Whether llama.cpp stores the tensor's rows as row-order.ts says, in architectures that rotate neighbours.
  * @param name Hugging Face's
  */
-export const rowOrder = (name: string, headDim: number): RowOrder | undefined => {
-  if (!/\.self_attn\.[qk]_proj\.(weight|bias)$/.test(name)) return undefined
-  const half = headDim / 2
-  return {
-    groupRows: headDim,
-    storedRow: (row) => (row < half ? 2 * row : 2 * (row - half) + 1),
-  }
-}
+export const isInterleaved = (name: string): boolean =>
+  /\.self_attn\.[qk]_proj\.(weight|bias)$/.test(name)

@@ -1,6 +1,7 @@
 /** One open safetensors file, read in pieces: the weights are never in memory as a whole. */
 import { RangeFile } from './range-file.ts'
 import { lengthBytes, parseHeader, parseHeaderLength } from './safetensors-header.ts'
+import { tensorPlace, type TensorPlace } from './tensor-place.ts'
 import { readRows, type RowRange, type TensorFile, type TensorInfo } from './tensor-file.ts'
 
 export class SafetensorsFile implements TensorFile {
@@ -23,12 +24,16 @@ export class SafetensorsFile implements TensorFile {
   }
 
   async *readFloat32(name: string, rows?: RowRange): AsyncGenerator<Float32Array, void> {
-    yield* readRows(this.#file, name, this.#info(name), { rows })
+    yield* readRows(this.#file, this.locate(name), { rows })
   }
 
   /** Safetensors have no checksums. */
   async verify(name: string): Promise<void> {
     this.#info(name)
+  }
+
+  locate(name: string): TensorPlace {
+    return tensorPlace(this.#file.path, name, this.#info(name))
   }
 
   close(): Promise<void> {

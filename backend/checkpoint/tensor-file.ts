@@ -1,6 +1,7 @@
 /** What a weight file of any format offers: tensors by name, read as float32 by rows, in pieces. */
-import { bytesOf, isWeightType, toFloat32, weightTypes } from './weight-type.ts'
 import type { RangeFile } from './range-file.ts'
+import { inReadersOrder, type TensorPlace } from './tensor-place.ts'
+import { toFloat32 } from './weight-type.ts'
 
 export type TensorInfo = {
   /** As the format calls it; only those of weight-type.ts can be read. */
@@ -30,15 +31,17 @@ export type TensorFile = {
    * @throws ModelFolderError for a damaged tensor, or one that is not there
    */
   verify(name: string): Promise<void>
+  /**
+   * Where the tensor lies, for reading it elsewhere.
+   * @throws ModelFolderError for a tensor that is not there or cannot be read
+   */
+  locate(name: string): TensorPlace
   /** Idempotent. */
   close(): Promise<void>
 }
 
 /** One piece as float32 is 4 MiB: large enough to read at the disk's speed. */
 const valuesPerPiece = 1 << 20
-
-/** What must be in memory at once, at most. A row of real models has some 30,000 values. */
-const maxValuesAtOnce = 1 << 24
 
 export const countValues = (shape: readonly number[]): number =>
   shape.reduce((product, dim) => product * dim, 1)
@@ -53,28 +56,6 @@ const rowsOf = (shape: readonly number[], rows: RowRange | undefined): RowRange 
   throw new RangeError(`there are no ${numRows} rows from ${firstRow} on: the tensor has ${height}`)
 }
 
-/** Puts the rows of a group into another order; both are whole rows of equal size. */
-export type RowOrder = {
-  /** Rows in a group; the tensor's rows are a multiple of it. */
-  readonly groupRows: number
-  /** Where in its group the row is stored that is row `row` to the reader. */
-  readonly storedRow: (row: number) => number
-}
-
-const inOrder = (
-  stored: Uint8Array,
-  rowBytes: number,
-  order: RowOrder,
-): Uint8Array<ArrayBuffer> => {
-  const bytes = new Uint8Array(stored.length)
-  for (let row = 0; row * rowBytes < bytes.length; row++) {
-    const inGroup = row % order.groupRows
-    const from = (row - inGroup + order.storedRow(inGroup)) * rowBytes
-    bytes.set(stored.subarray(from, from + rowBytes), row * rowBytes)
-  }
-  return bytes
-}
-
 /** Whether all rows are asked for. @throws RangeError for rows that the tensor does not have */
 export const isWhole = ({ shape }: TensorInfo, rows: RowRange | undefined): boolean =>
   rowsOf(shape, rows).numRows === rowsOf(shape, undefined).numRows
@@ -82,13 +63,9 @@ export const isWhole = ({ shape }: TensorInfo, rows: RowRange | undefined): bool
 export type ReadOptions = {
   /** All of them when left out. */
   readonly rows?: RowRange | undefined
-  /** Where rows are not stored in the order in which they are to come. */
-  readonly order?: RowOrder | undefined
   /** Is shown the bytes as they are stored, piece by piece. */
   readonly see?: (bytes: Uint8Array) => void
 }
-
-const storedOrder: RowOrder = { groupRows: 1, storedRow: (row) => row }
 
 /**
  * Reads rows of a tensor that lies in the file in row-major order without gaps.
@@ -96,21 +73,11 @@ const storedOrder: RowOrder = { groupRows: 1, storedRow: (row) => row }
  */
 export async function* readRows(
   file: RangeFile,
-  name: string,
-  { dtype, shape, offset }: TensorInfo,
-  { rows, order = storedOrder, see }: ReadOptions = {},
+  tensor: TensorPlace,
+  { rows, see }: ReadOptions = {},
 ): AsyncGenerator<Float32Array, void> {
+  const { type, shape, offset, rowValues, rowBytes, groupRows } = tensor
   const { firstRow, numRows } = rowsOf(shape, rows)
-  if (!isWeightType(dtype)) {
-    throw file.error(`tensor ${name} is ${dtype}; weights must be ${weightTypes.join(', ')}`)
-  }
-  const rowValues = countValues(shape.slice(1))
-  const rowBytes = bytesOf(dtype, rowValues)
-  if (rowBytes === null) throw file.error(`the rows of tensor ${name} are no whole ${dtype} blocks`)
-  const { groupRows } = order
-  if (rowValues * groupRows > maxValuesAtOnce) {
-    throw file.error(`tensor ${name} has rows of ${rowValues} values, which no Llama has`)
-  }
   const end = firstRow + numRows
   const pieceRows = Math.max(1, Math.floor(valuesPerPiece / (rowValues * groupRows))) * groupRows
   // Whole groups are read, and what is before the first and after the last row is cut off.
@@ -118,8 +85,7 @@ export async function* readRows(
     const height = Math.min(pieceRows, Math.ceil((end - row) / groupRows) * groupRows)
     const stored = await file.read(offset + row * rowBytes, height * rowBytes)
     see?.(stored)
-    const bytes = groupRows === 1 ? stored : inOrder(stored, rowBytes, order)
-    const values = toFloat32(dtype, bytes)
+    const values = toFloat32(type, inReadersOrder(tensor, stored))
     yield values.subarray(Math.max(0, firstRow - row) * rowValues, (end - row) * rowValues)
   }
 }

@@ -7,6 +7,7 @@ import { ModelFolderError } from '../model-folder-error.ts'
 import { RangeFile } from './range-file.ts'
 import { countValues, isWhole, readRows } from './tensor-file.ts'
 import type { RowRange, TensorFile, TensorInfo } from './tensor-file.ts'
+import { tensorPlace, type TensorPlace } from './tensor-place.ts'
 import { StorageChecksums } from './torch-checksums.ts'
 import { parseTorchPickle, type TorchTensor } from './torch-pickle.ts'
 import { readZip, type ZipEntry } from './zip.ts'
@@ -140,13 +141,9 @@ export class TorchFile implements TensorFile {
   /** The checksum of the tensor's storage is compared, too, when the tensor is read whole. */
   async *readFloat32(name: string, rows?: RowRange): AsyncGenerator<Float32Array, void> {
     const tensor = this.#tensor(name)
-    if (!tensor.isContiguous) {
-      throw this.#file.error(
-        `tensor ${name} is a transposed or sliced view, which cannot be read: save it after .contiguous()`,
-      )
-    }
+    const found = this.locate(name)
     if (!isWhole(tensor, rows)) {
-      yield* readRows(this.#file, name, tensor, { rows })
+      yield* readRows(this.#file, found, { rows })
       return
     }
     if (!tensor.fillsStorage) await this.verify(name)
@@ -154,8 +151,20 @@ export class TorchFile implements TensorFile {
     const see = (bytes: Uint8Array): void => {
       sum = crc32(bytes, sum)
     }
-    yield* readRows(this.#file, name, tensor, tensor.fillsStorage ? { see } : {})
+    yield* readRows(this.#file, found, tensor.fillsStorage ? { see } : {})
     if (tensor.fillsStorage) this.#checksums.require(tensor.storage, sum)
+  }
+
+  /** The place of a tensor that is all of its storage has the storage's checksum. */
+  locate(name: string): TensorPlace {
+    const tensor = this.#tensor(name)
+    if (!tensor.isContiguous) {
+      throw this.#file.error(
+        `tensor ${name} is a transposed or sliced view, which cannot be read: save it after .contiguous()`,
+      )
+    }
+    const found = tensorPlace(this.#file.path, name, tensor)
+    return tensor.fillsStorage ? { ...found, crc32: tensor.storage.crc32 } : found
   }
 
   async verify(name: string): Promise<void> {

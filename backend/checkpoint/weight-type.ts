@@ -34,7 +34,10 @@ export const bytesOf = (type: WeightType, numValues: number): number | null => {
 }
 
 /** @param bytes whole blocks from the start of their buffer, little-endian; F32 shares its memory */
-export const toFloat32 = (type: WeightType, bytes: Uint8Array<ArrayBuffer>): Float32Array => {
+export const toFloat32 = (
+  type: WeightType,
+  bytes: Uint8Array<ArrayBuffer>,
+): Float32Array<ArrayBuffer> => {
   const { blockValues, blockBytes } = layouts[type]
   const numValues = (bytes.length / blockBytes) * blockValues
   switch (type) {
@@ -53,7 +56,7 @@ export const toFloat32 = (type: WeightType, bytes: Uint8Array<ArrayBuffer>): Flo
 }
 
 /** bfloat16 is the upper half of a float32. */
-const bfloat16ToFloat32 = (halves: Uint16Array): Float32Array => {
+const bfloat16ToFloat32 = (halves: Uint16Array): Float32Array<ArrayBuffer> => {
   const words = new Uint32Array(halves.length)
   for (let i = 0; i < halves.length; i++) words[i] = halves[i]! << 16
   return new Float32Array(words.buffer)

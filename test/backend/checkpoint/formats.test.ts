@@ -6,7 +6,7 @@ import { Checkpoint } from '../../../backend/checkpoint/checkpoint.ts'
 import { readConfigText } from '../../../backend/checkpoint/config-text.ts'
 import { parseConfig, type ModelConfig } from '../../../backend/checkpoint/config.ts'
 import { SafetensorsFile } from '../../../backend/checkpoint/safetensors-file.ts'
-import { convertModel } from '../../../backend/graph/convert.ts'
+import { convertModel } from '../../../backend/conversion/convert.ts'
 import { checkpointFixture, readTensor } from '../../support/checkpoint-fixtures.ts'
 import { tempFolder } from '../../support/temp-folder.ts'
 

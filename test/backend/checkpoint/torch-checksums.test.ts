@@ -1,11 +1,11 @@
 /** A byte that was flipped on its way must not become a weight. */
-import { copyFileSync, readFileSync, writeFileSync } from 'node:fs'
+import { copyFileSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { Checkpoint } from '../../../backend/checkpoint/checkpoint.ts'
 import { TorchFile } from '../../../backend/checkpoint/torch-file.ts'
 import { ModelFolderError } from '../../../backend/model-folder-error.ts'
-import { convertModel } from '../../../backend/graph/convert.ts'
+import { convertModel } from '../../../backend/conversion/convert.ts'
 import { checkpointFixture, readTensor } from '../../support/checkpoint-fixtures.ts'
 import { tempFolder } from '../../support/temp-folder.ts'
 
@@ -67,7 +67,12 @@ test('views of one storage are checked with all of it', async () => {
 test('a damaged model is not converted', async () => {
   const path = await flipped('torch/pytorch_model.bin', 'model.layers.0.mlp.up_proj.weight', 100)
   copyFileSync(checkpointFixture('torch/config.json'), join(path, '..', 'config.json'))
-  const out = join(tempFolder(), 'graph')
-  await expect(convertModel(join(path, '..'), out)).rejects.toThrow(damaged)
-  expect(() => readFileSync(join(out, 'weights.bin'))).toThrow('ENOENT')
+  const folder = tempFolder()
+  for (const valuesPerPiece of [1 << 20, 100]) {
+    const work = convertModel(join(path, '..'), join(folder, 'graph'), {
+      tuning: { valuesPerPiece },
+    })
+    await expect(work).rejects.toThrow(damaged)
+    expect(readdirSync(folder)).toEqual([])
+  }
 })
