@@ -60,6 +60,20 @@ export const backendFlags = {
     fallback: '1',
     commands: converting,
   },
+  dtype: {
+    value: 'TYPE',
+    help:
+      'numbers that weights are stored in: float32, float16, bfloat16, or auto: the ' +
+      "checkpoint's own, and float32 for quantised types of GGUF; they are computed in float32",
+    fallback: 'auto',
+    commands: converting,
+  },
+  quantization: {
+    value: 'TYPE',
+    help: 'of the matrices: none, int8 or int4, in blocks of 32 with a scale each',
+    fallback: 'none',
+    commands: converting,
+  },
   'rope-scaling': {
     value: 'TYPE',
     help: 'linear, dynamic, yarn or llama3',
@@ -70,6 +84,18 @@ export const backendFlags = {
     value: 'N',
     help: 'how many times the context',
     commands: converting,
+  },
+  out: {
+    value: 'DIR',
+    help: 'where `burrow shard` puts the converted model, which needs the original no more',
+    variable: 'none',
+    commands: ['shard'],
+  },
+  verify: {
+    value: 'DIR',
+    help: 'has `burrow shard` compare a converted model with its checksums',
+    variable: 'none',
+    commands: ['shard'],
   },
   gateway: {
     value: 'URL',

@@ -1,7 +1,5 @@
 /** Starts a backend: model → engine → app → tunnel. */
-import { createHash } from 'node:crypto'
 import { availableParallelism, totalmem } from 'node:os'
-import { basename, join } from 'node:path'
 import type { Log } from '../shared/log.ts'
 import { createBackendApp } from './app.ts'
 import { formatByteSize } from './byte-size.ts'
@@ -9,9 +7,8 @@ import type { BackendConfig } from './config.ts'
 import { planCache } from './engine/cache-plan.ts'
 import { OnnxEngine } from './engine/engine.ts'
 import { readGenerationConfig } from './generation-config.ts'
-import { convertModel } from './graph/convert.ts'
+import { openModel } from './conversion/open-model.ts'
 import { bytesPerToken } from './graph/kv-cache.ts'
-import type { ParallelSizes } from './graph/shard-plan.ts'
 import type { LoadedModel } from './served-model.ts'
 import { loadTextFormat } from './tokenizer/load-tokenizer.ts'
 import { dial, parseTunnelUrl } from './tunnel/dial.ts'
@@ -68,22 +65,12 @@ export const startBackend = async (config: BackendConfig, log: Log): Promise<Bac
   }
 }
 
-/** One folder for each model folder and split, whatever names they share. */
-const conversionName = (modelFolder: string, parallel: ParallelSizes): string => {
-  const hash = createHash('sha256').update(modelFolder).digest('hex').slice(0, 12)
-  const { tensorParallelSize, pipelineParallelSize } = parallel
-  const isWhole = tensorParallelSize * pipelineParallelSize === 1
-  const split = isWhole ? '' : `-tp${tensorParallelSize}-pp${pipelineParallelSize}`
-  return `${basename(modelFolder)}-${hash}${split}`
-}
-
 const loadModel = async (config: BackendConfig, log: Log) => {
-  const { modelFolder, servedModelName, home, parallel, ropeOverride } = config
+  const { modelFolder, servedModelName } = config
   log.info('reading the model', { model: servedModelName })
   const { tokenizer, chatTemplate } = await loadTextFormat(modelFolder)
   const { endOfSequenceTokens, samplingDefaults } = await readGenerationConfig(modelFolder)
-  const graphFolder = join(home, 'models', conversionName(modelFolder, parallel))
-  const manifest = await convertModel(modelFolder, graphFolder, { log, parallel, ropeOverride })
+  const { graphFolder, manifest, ropeOverride } = await openModel(config, log)
   const { vocabSize, maxPositions } = manifest
   const memory = config.engine.kvCacheMemory ?? Math.floor(memoryBytes() * kvCacheShare)
   const plan = planCache(

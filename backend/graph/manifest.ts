@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { JsonFile } from '../checkpoint/json-file.ts'
+import { scalingTypes, type RopeOverride } from '../checkpoint/rope-scaling.ts'
 import { ModelFolderError } from '../model-folder-error.ts'
 import type { CacheDtype } from './cache-dtype.ts'
 import { segmentsOf } from './segments.ts'
@@ -14,7 +15,7 @@ import {
 } from './weight-format.ts'
 
 /** Raised whenever what convert.ts writes changes: older conversions are then made anew. */
-export const formatVersion = 3
+export const formatVersion = 5
 
 /** Files of a converted model's folder; where several ranks share it, each has its own weights. */
 export const graphFiles = {
@@ -61,6 +62,8 @@ export type Manifest = {
   readonly pipelineParallelSize: number
   readonly dtype: WeightDtype
   readonly quantization: Quantization
+  /** What was given in place of the model's own rotary scaling. */
+  readonly ropeOverride: RopeOverride | null
   readonly hiddenSize: number
   readonly intermediateSize: number
   readonly numLayers: number
@@ -72,6 +75,15 @@ export type Manifest = {
   readonly maxPositions: number
   /** The size of all files of weights together. */
   readonly weightsBytes: number
+}
+
+const parseRopeOverride = (file: JsonFile): RopeOverride | null => {
+  const fields = file.object('ropeOverride')
+  if (fields === undefined) return null
+  const type = scalingTypes.find((known) => known === fields.type)
+  const factor = file.positive('factor', fields)
+  if (type === undefined || factor === undefined) throw file.error('ropeOverride is not complete')
+  return { type, factor }
 }
 
 /** @throws ModelFolderError that names the field at fault, also for another format version */
@@ -97,6 +109,7 @@ export const parseManifest = (path: string, text: string): Manifest => {
     pipelineParallelSize: file.requiredCount('pipelineParallelSize'),
     dtype: oneOf('dtype', weightDtypes),
     quantization: oneOf('quantization', quantizations),
+    ropeOverride: parseRopeOverride(file),
     hiddenSize: file.requiredCount('hiddenSize'),
     intermediateSize: file.requiredCount('intermediateSize'),
     numLayers: file.requiredCount('numLayers'),

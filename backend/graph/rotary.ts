@@ -19,7 +19,7 @@ const positionsPerPiece = 8192
 export function* rotaryTable(
   config: ModelConfig,
   table: RotaryTable,
-): Generator<Float32Array, void> {
+): Generator<Float32Array<ArrayBuffer>, void> {
   const { frequencies, amplitude } = rotaryFrequencies(config)
   const half = frequencies.length
   for (let first = 0; first < config.maxPositions; first += positionsPerPiece) {

@@ -1,8 +1,8 @@
 /** Chooses tokenizer and chat template of a model by the files that are there. */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import { findGguf } from '../checkpoint/converted-folder.ts'
 import { readGgufVocabulary } from '../checkpoint/gguf-vocabulary.ts'
-import { findWeightFiles } from '../checkpoint/weight-files.ts'
 import { ModelFolderError } from '../model-folder-error.ts'
 import { ChatTemplate } from './chat-template.ts'
 import { ggufChatTemplate, ggufTokenizer } from './gguf-tokenizer.ts'
@@ -24,9 +24,8 @@ export type TextFormat = {
  * @throws ModelFolderError
  */
 export const loadTextFormat = async (model: string): Promise<TextFormat> => {
-  const { format, paths } = await findWeightFiles(model)
-  const [path = model] = paths
-  if (format !== 'gguf') {
+  const path = await findGguf(model)
+  if (path === null) {
     return { tokenizer: timeLimited(loadTokenizer(model)), chatTemplate: ChatTemplate.load(model) }
   }
   const vocabulary = await readGgufVocabulary(path)

@@ -29,7 +29,7 @@ test('without a word the bundled model is served under its own name', () => {
     servedModelName: 'burrow-tiny',
     home: resolve('.burrow'),
     engine: { kvCacheDtype: 'float32' },
-    parallel: { tensorParallelSize: 1, pipelineParallelSize: 1 },
+    conversion: {},
   })
 })
 
@@ -48,6 +48,8 @@ test('a flag beats its variable, and an empty one is none', () => {
     BURROW_KV_CACHE_DTYPE: 'int8',
     BURROW_TENSOR_PARALLEL_SIZE: '8',
     BURROW_PIPELINE_PARALLEL_SIZE: '2',
+    BURROW_DTYPE: 'float16',
+    BURROW_QUANTIZATION: 'int8',
     BURROW_ROPE_SCALING: 'yarn',
     BURROW_ROPE_FACTOR: '4',
   }
@@ -58,6 +60,7 @@ test('a flag beats its variable, and an empty one is none', () => {
     'served-model-name': '',
     'max-num-seqs': '8',
     'pipeline-parallel-size': '3',
+    quantization: 'int4',
     'rope-factor': '8',
   }
   expect(parseBackendConfig(flags, env)).toEqual({
@@ -73,8 +76,13 @@ test('a flag beats its variable, and an empty one is none', () => {
       kvCacheMemory: 1.5 * 2 ** 30,
       kvCacheDtype: 'int8',
     },
-    parallel: { tensorParallelSize: 8, pipelineParallelSize: 3 },
-    ropeOverride: { type: 'yarn', factor: 8 },
+    conversion: {
+      tensorParallelSize: 8,
+      pipelineParallelSize: 3,
+      dtype: 'float16',
+      quantization: 'int4',
+      ropeOverride: { type: 'yarn', factor: 8 },
+    },
   })
 })
 

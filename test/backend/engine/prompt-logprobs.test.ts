@@ -9,7 +9,7 @@ import type {
 } from '../../../backend/engine/generation.ts'
 import { seededRandom } from '../../../backend/engine/random.ts'
 import { StepLoop, type DecoderPort } from '../../../backend/engine/step-loop.ts'
-import { convertModel } from '../../../backend/graph/convert.ts'
+import { convertModel } from '../../../backend/conversion/convert.ts'
 import { openDecoder } from '../../../backend/sharding/sharded-decoder.ts'
 import { loadTokenizer } from '../../../backend/tokenizer/load-tokenizer.ts'
 import { generationRequest, type GivenRequest } from '../../support/generation-request.ts'

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { RopeScalingType } from '../../../backend/checkpoint/rope-scaling.ts'
-import { convertModel } from '../../../backend/graph/convert.ts'
+import { convertModel } from '../../../backend/conversion/convert.ts'
 import { Decoder } from '../../../backend/graph/decoder.ts'
 import { makeTempFolder, removeFolder, tempFolder } from '../../support/temp-folder.ts'
 import {

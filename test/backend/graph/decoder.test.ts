@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { convertModel } from '../../../backend/graph/convert.ts'
+import { convertModel } from '../../../backend/conversion/convert.ts'
 import { Decoder, type DecoderOptions } from '../../../backend/graph/decoder.ts'
 import { makeTempFolder, removeFolder, tempFolder } from '../../support/temp-folder.ts'
 import { maxDifference, TinyLlama } from './tiny-llama.ts'

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { convertModel } from '../../../backend/graph/convert.ts'
+import { convertModel } from '../../../backend/conversion/convert.ts'
 import { hasInt8Cache, writeInt8Cache } from '../../../backend/graph/int8-cache.ts'
 import { calibrateCache } from '../../../backend/sharding/calibrate-cache.ts'
 import { openDecoder } from '../../../backend/sharding/sharded-decoder.ts'

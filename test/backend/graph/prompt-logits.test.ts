@@ -1,7 +1,7 @@
 /** The logits of a prompt's positions: of the whole model and of a sharded one, in any pieces. */
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { convertModel } from '../../../backend/graph/convert.ts'
+import { convertModel } from '../../../backend/conversion/convert.ts'
 import { maxLogitsRows } from '../../../backend/graph/step-limits.ts'
 import { openDecoder } from '../../../backend/sharding/sharded-decoder.ts'
 import { makeTempFolder, removeFolder } from '../../support/temp-folder.ts'

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { convertModel } from '../../../backend/graph/convert.ts'
+import { convertModel } from '../../../backend/conversion/convert.ts'
 import { Decoder } from '../../../backend/graph/decoder.ts'
 import { encodingOf, type WeightFormat } from '../../../backend/graph/weight-format.ts'
 import { openDecoder } from '../../../backend/sharding/sharded-decoder.ts'

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { bundledModelFolder } from '../../../backend/config.ts'
-import { convertModel } from '../../../backend/graph/convert.ts'
+import { convertModel } from '../../../backend/conversion/convert.ts'
 import type { ParallelSizes } from '../../../backend/graph/shard-plan.ts'
 import { openDecoder } from '../../../backend/sharding/sharded-decoder.ts'
 import { makeTempFolder, removeFolder } from '../../support/temp-folder.ts'

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { convertModel } from '../../../backend/graph/convert.ts'
+import { convertModel } from '../../../backend/conversion/convert.ts'
 import { openDecoder } from '../../../backend/sharding/sharded-decoder.ts'
 import { tempFolder } from '../../support/temp-folder.ts'
 import { promptLength, tokens, writeCheckpoint } from '../graph/architecture-cases.ts'

@@ -1,7 +1,7 @@
 /** Every rank moves its own part of the cache when a sequence changes its slot. */
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { convertModel } from '../../../backend/graph/convert.ts'
+import { convertModel } from '../../../backend/conversion/convert.ts'
 import { openDecoder, type ShardedDecoder } from '../../../backend/sharding/sharded-decoder.ts'
 import type { Decoder } from '../../../backend/graph/decoder.ts'
 import { tempFolder } from '../../support/temp-folder.ts'

@@ -11,7 +11,7 @@ import { join } from 'node:path'
 import { bundledModelFolder } from '../../../backend/config.ts'
 import { OnnxEngine } from '../../../backend/engine/engine.ts'
 import type { GenerationStream } from '../../../backend/engine/generation-stream.ts'
-import { convertModel } from '../../../backend/graph/convert.ts'
+import { convertModel } from '../../../backend/conversion/convert.ts'
 import { generationRequest } from '../../support/generation-request.ts'
 
 const rounds = Number(process.argv[2] ?? 15)

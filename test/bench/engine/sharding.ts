@@ -9,7 +9,7 @@ import { availableParallelism, loadavg } from 'node:os'
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { bundledModelFolder } from '../../../backend/config.ts'
-import { convertModel } from '../../../backend/graph/convert.ts'
+import { convertModel } from '../../../backend/conversion/convert.ts'
 import { openDecoder } from '../../../backend/sharding/sharded-decoder.ts'
 import { Signals, signalMemory } from '../../../backend/sharding/signals.ts'
 import {

@@ -13,13 +13,13 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
 import { lineLog } from '../../../shared/log.ts'
-import { convertModel } from '../../../backend/graph/convert.ts'
+import { convertModel } from '../../../backend/conversion/convert.ts'
 import { Decoder } from '../../../backend/graph/decoder.ts'
 import { readManifest } from '../../../backend/graph/manifest.ts'
 import { ModelFolderError } from '../../../backend/model-folder-error.ts'
 import { tempFolder } from '../../support/temp-folder.ts'
 import { writeFloat32Tensors } from '../checkpoint/write-safetensors.ts'
-import { maxDifference, TinyLlama } from './tiny-llama.ts'
+import { maxDifference, TinyLlama } from '../graph/tiny-llama.ts'
 
 const model = new TinyLlama()
 const prompt = [4, 8, 15, 16, 23, 42]
@@ -42,18 +42,19 @@ const expectRightLogits = (folder: string, of: TinyLlama = model): void => {
 /** Tells a conversion from its repetition. */
 const writtenAt = (folder: string): number => statSync(join(folder, 'weights.bin')).mtimeMs
 
-test('a conversion leaves three files, and the manifest that it returns', async () => {
+test('a conversion leaves four files, and the manifest that it returns', async () => {
   const { checkpoint, parent, out } = folders()
   model.write(checkpoint)
   const lines: string[] = []
   const manifest = await convertModel(checkpoint, out, { log: lineLog((l) => lines.push(l)) })
   expect(manifest).toEqual({
-    formatVersion: 3,
+    formatVersion: 5,
     fingerprint: expect.stringMatching(/^[0-9a-f]{64}$/),
     tensorParallelSize: 1,
     pipelineParallelSize: 1,
     dtype: 'float32',
     quantization: 'none',
+    ropeOverride: null,
     hiddenSize: 64,
     intermediateSize: 80,
     numLayers: 3,
@@ -65,7 +66,12 @@ test('a conversion leaves three files, and the manifest that it returns', async 
     weightsBytes: statSync(join(out, 'weights.bin')).size,
   })
   expect(readManifest(out)).toEqual(manifest)
-  expect(readdirSync(out).sort()).toEqual(['manifest.json', 'model.onnx', 'weights.bin'])
+  expect(readdirSync(out).sort()).toEqual([
+    'checksums.txt',
+    'manifest.json',
+    'model.onnx',
+    'weights.bin',
+  ])
   expect(readdirSync(parent)).toEqual(['graph'])
   // No path of the machine is in the log.
   expect(lines.map((line) => line.slice(9))).toEqual([
@@ -197,18 +203,6 @@ test('a folder with other files in it is never replaced', async () => {
     'ten years',
     ['graph'],
   ])
-})
-
-test('what a killed conversion left long ago is removed, what another makes now is not', async () => {
-  const { checkpoint, parent, out } = folders()
-  model.write(checkpoint)
-  for (const name of ['graph.tmp-old', 'graph.tmp-new']) {
-    mkdirSync(join(parent, name), { recursive: true })
-    writeFileSync(join(parent, name, 'weights.bin'), 'half')
-  }
-  utimesSync(join(parent, 'graph.tmp-old'), 9, 9)
-  await convertModel(checkpoint, out)
-  expect(readdirSync(parent).sort()).toEqual(['graph', 'graph.tmp-new'])
 })
 
 test.each<[string, object, string]>([
