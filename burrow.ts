@@ -18,6 +18,7 @@ const usage = `Usage: burrow <command> [flags]
   up          gateway and backend on this machine (npm start)
   gateway     the gateway alone
   backend     a backend alone: --gateway wss://HOST/tunnel, token from BURROW_TOKEN
+  shard       MODEL --out DIR: converts a model ahead of serving; --verify DIR checks it
   keys        create --name NAME | list | revoke ID         API keys of clients
   backends    enroll --name NAME | list | revoke ID         tokens of backends
 
@@ -38,6 +39,10 @@ const main = async (args: readonly string[]): Promise<void> => {
       return runGateway(parseFlags('gateway', rest).flags)
     case 'backend':
       return runBackend(parseFlags('backend', rest).flags)
+    case 'shard': {
+      const { flags, words } = parseFlags('shard', rest, { allowPositionals: true })
+      return shard(flags, words)
+    }
     case 'keys':
     case 'backends': {
       const { flags, words } = parseFlags(command, rest, { allowPositionals: true })
@@ -146,6 +151,17 @@ const runBackend = async (flags: FlagValues): Promise<void> => {
   const failure = await Promise.race([stop, backend.ended])
   await backend.close()
   if (failure) throw failure
+}
+
+const shard = async (flags: FlagValues, words: readonly string[]): Promise<void> => {
+  const { parseShardConfig, runShard } = await import('./backend/shard.ts')
+  const config = parseShardConfig(words, flags, process.env)
+  const { stop, hurry } = stopSignals(log, 'stopping: what is finished is kept')
+  void hurry.then(() => process.exit(130))
+  const stopping = new AbortController()
+  void stop.then(() => stopping.abort())
+  const { stdout, stderr } = process
+  await runShard(config, { output: stdout, progress: stderr, signal: stopping.signal })
 }
 
 const tellParent = (message: FromLocalBackend): void => {

@@ -9,15 +9,17 @@ export type Stop = {
   readonly hurry: Promise<void>
 }
 
+const drainWords = 'stopping: running requests may finish; press Ctrl-C again to cut them'
+
 /** Ctrl-C, SIGTERM or a closed terminal: the first stops, the second hurries, the third kills. */
-export const stopSignals = (log: Log): Stop => {
+export const stopSignals = (log: Log, firstWords = drainWords): Stop => {
   const stop = Promise.withResolvers<void>()
   const hurry = Promise.withResolvers<void>()
   let count = 0
   const onSignal = () => {
     count += 1
     if (count === 1) {
-      log.info('stopping: running requests may finish; press Ctrl-C again to cut them')
+      log.info(firstWords)
       stop.resolve()
     } else if (count === 2) {
       log.info('stopping now; press Ctrl-C again to kill')
