@@ -33,31 +33,28 @@ export const bytesOf = (type: WeightType, numValues: number): number | null => {
   return numValues % blockValues === 0 ? (numValues / blockValues) * blockBytes : null
 }
 
-/** @param bytes whole blocks from the start of their buffer, little-endian; F32 shares its memory */
+/**
+ * @param bytes whole blocks from the start of their buffer, little-endian; F32 shares its memory
+ * @param scratch is overwritten with the values where it is large enough, which spares new memory
+ */
 export const toFloat32 = (
   type: WeightType,
   bytes: Uint8Array<ArrayBuffer>,
+  scratch?: Float32Array<ArrayBuffer>,
 ): Float32Array<ArrayBuffer> => {
   const { blockValues, blockBytes } = layouts[type]
   const numValues = (bytes.length / blockBytes) * blockValues
-  switch (type) {
-    case 'F32':
-      return new Float32Array(bytes.buffer, 0, numValues)
-    case 'F16':
-      return new Float32Array(new Float16Array(bytes.buffer, 0, numValues))
-    case 'BF16':
-      return bfloat16ToFloat32(new Uint16Array(bytes.buffer, 0, numValues))
-    default: {
-      const values = new Float32Array(numValues)
-      dequantizers[type](bytes, values)
-      return values
-    }
-  }
+  if (type === 'F32') return new Float32Array(bytes.buffer, 0, numValues)
+  const isEnough = scratch !== undefined && scratch.length >= numValues
+  const values = isEnough ? scratch.subarray(0, numValues) : new Float32Array(numValues)
+  if (type === 'F16') values.set(new Float16Array(bytes.buffer, 0, numValues))
+  else if (type === 'BF16') bfloat16ToFloat32(new Uint16Array(bytes.buffer, 0, numValues), values)
+  else dequantizers[type](bytes, values)
+  return values
 }
 
 /** bfloat16 is the upper half of a float32. */
-const bfloat16ToFloat32 = (halves: Uint16Array): Float32Array<ArrayBuffer> => {
-  const words = new Uint32Array(halves.length)
+const bfloat16ToFloat32 = (halves: Uint16Array, values: Float32Array): void => {
+  const words = new Uint32Array(values.buffer, values.byteOffset, values.length)
   for (let i = 0; i < halves.length; i++) words[i] = halves[i]! << 16
-  return new Float32Array(words.buffer)
 }

@@ -5,12 +5,12 @@ import type { FileRange } from './checksums.ts'
 
 export type RangeToCheck = FileRange & { readonly path: string }
 
-const pieceBytes = 4 << 20
+/** One of each in a thread: a new one for each range would wait long for the garbage collector. */
+const buffer = Buffer.alloc(4 << 20)
+const zeros = Buffer.alloc(buffer.length)
 
 /** @returns whether the bytes are those that were written; a file that ends before has others */
 export const isRight = ({ path, offset, numBytes, sha256 }: RangeToCheck): boolean => {
-  const buffer = Buffer.alloc(Math.min(pieceBytes, numBytes))
-  const zeros = sha256 === null ? Buffer.alloc(buffer.length) : null
   const hash = createHash('sha256')
   const file = openSync(path, 'r')
   try {
@@ -19,7 +19,7 @@ export const isRight = ({ path, offset, numBytes, sha256 }: RangeToCheck): boole
       const bytesRead = readSync(file, buffer, 0, wanted, offset + done)
       if (bytesRead === 0) return false
       const bytes = buffer.subarray(0, bytesRead)
-      if (zeros === null) hash.update(bytes)
+      if (sha256 !== null) hash.update(bytes)
       else if (!bytes.equals(zeros.subarray(0, bytesRead))) return false
       done += bytesRead
     }

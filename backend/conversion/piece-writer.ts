@@ -49,6 +49,7 @@ export class PieceWriter {
   readonly #outputs: readonly string[]
   readonly #files = new Map<string, number>()
   #scratch = new Uint8Array(0)
+  #values = new Float32Array(0)
 
   /** @param outputs the files of weights, which are there in their full size */
   constructor(outputs: readonly string[], config: ModelConfig) {
@@ -107,10 +108,15 @@ export class PieceWriter {
       const place = { firstRow, numRows, width }
       const storedAs = sameBytes[type]
       let values: Rows | undefined
+      const decode = (): Rows => {
+        const numValues = numRows * width
+        if (this.#values.length < numValues) this.#values = new Float32Array(numValues)
+        return { ...place, ...bytesOf(toFloat32(type, bytes, this.#values)) }
+      }
       yield {
         stored: { ...place, bytes, elementBytes: rowBytes / width },
         ...(storedAs && { storedAs }),
-        float32: () => (values ??= { ...place, ...bytesOf(toFloat32(type, bytes)) }),
+        float32: () => (values ??= decode()),
       }
     }
   }

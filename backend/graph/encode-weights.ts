@@ -89,7 +89,7 @@ const extreme = (values: Float32Array, begin: number, end: number): number => {
   let magnitude = 0
   for (let i = begin; i < end; i++) {
     const value = values[i]!
-    const size = value < 0 ? -value : value
+    const size = Math.abs(value)
     if (size > magnitude) {
       magnitude = size
       found = value
@@ -105,7 +105,8 @@ const quantizeBlock8: QuantizeBlock = (values, begin, end, codes, out) => {
   const inverse = scale === 0 ? 0 : 1 / scale
   codes.fill(128, out, out + quantizationBlock)
   for (let i = begin; i < end; i++) {
-    codes[out + i - begin] = Math.floor(values[i]! * inverse + 128.5)
+    // Above 0, so that cutting the fraction off rounds down, at a third of the time.
+    codes[out + i - begin] = (values[i]! * inverse + 128.5) | 0
   }
   return scale
 }
@@ -153,6 +154,6 @@ const quantizeBlock4: QuantizeBlock = (values, begin, end, codes, out) => {
 }
 
 const code4 = (steps: number): number => {
-  const code = Math.floor(steps + 8.5)
+  const code = (steps + 8.5) | 0
   return code > 15 ? 15 : code < 0 ? 0 : code
 }
