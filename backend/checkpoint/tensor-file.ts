@@ -61,12 +61,28 @@ export type RowOrder = {
   readonly storedRow: (row: number) => number
 }
 
+/** Memory for one piece after the other: what is new is first filled with zeros. */
+class Scratch {
+  readonly #isReused: boolean
+  #bytes = new Uint8Array(0)
+
+  constructor(isReused: boolean) {
+    this.#isReused = isReused
+  }
+
+  /** From the start of its buffer. */
+  take(numBytes: number): Uint8Array<ArrayBuffer> {
+    if (!this.#isReused || this.#bytes.length < numBytes) this.#bytes = new Uint8Array(numBytes)
+    return this.#bytes.subarray(0, numBytes)
+  }
+}
+
 const inOrder = (
   stored: Uint8Array,
   rowBytes: number,
   order: RowOrder,
+  bytes: Uint8Array<ArrayBuffer>,
 ): Uint8Array<ArrayBuffer> => {
-  const bytes = new Uint8Array(stored.length)
   for (let row = 0; row * rowBytes < bytes.length; row++) {
     const inGroup = row % order.groupRows
     const from = (row - inGroup + order.storedRow(inGroup)) * rowBytes
@@ -113,12 +129,18 @@ export async function* readRows(
   }
   const end = firstRow + numRows
   const pieceRows = Math.max(1, Math.floor(valuesPerPiece / (rowValues * groupRows))) * groupRows
+  const isReordered = groupRows > 1
+  const scratch = new Scratch(true)
+  // F32 shares the memory that it is given with what is yielded.
+  const final = new Scratch(dtype !== 'F32')
   // Whole groups are read, and what is before the first and after the last row is cut off.
   for (let row = firstRow - (firstRow % groupRows); row < end; row += pieceRows) {
     const height = Math.min(pieceRows, Math.ceil((end - row) / groupRows) * groupRows)
-    const stored = await file.read(offset + row * rowBytes, height * rowBytes)
+    const numBytes = height * rowBytes
+    const space = isReordered ? scratch.take(numBytes) : final.take(numBytes)
+    const stored = await file.read(offset + row * rowBytes, numBytes, space)
     see?.(stored)
-    const bytes = groupRows === 1 ? stored : inOrder(stored, rowBytes, order)
+    const bytes = isReordered ? inOrder(stored, rowBytes, order, final.take(numBytes)) : stored
     const values = toFloat32(dtype, bytes)
     yield values.subarray(Math.max(0, firstRow - row) * rowValues, (end - row) * rowValues)
   }
