@@ -72,18 +72,20 @@ export const dequantizeQ6K: Dequantize = (bytes, values) => {
   const signed = new Int8Array(bytes.buffer, 0, bytes.length)
   for (let at = 0, out = 0; out < values.length; at += 210, out += blockValues) {
     const scale = halves[at / 2 + 104]!
-    for (let row = 0; row < 8; row++) {
+    for (let part = 0; part < 16; part++) {
+      const row = part >> 1
+      const inRow = (part & 1) * 16
       const half = row >> 2
-      const low = at + half * 64 + (row & 1) * 32
+      const low = at + half * 64 + (row & 1) * 32 + inRow
       const lowShift = ((row & 3) >> 1) * 4
-      const high = at + 128 + half * 32
+      const high = at + 128 + half * 32 + inRow
       const highShift = (row & 3) * 2
-      const to = out + row * 32
-      for (let i = 0; i < 32; i++) {
-        const rowScale = scale * signed[at + 192 + row * 2 + (i >> 4)]!
+      const to = out + part * 16
+      const partScale = scale * signed[at + 192 + part]!
+      for (let i = 0; i < 16; i++) {
         const bits =
           ((bytes[low + i]! >> lowShift) & 15) | (((bytes[high + i]! >> highShift) & 3) << 4)
-        values[to + i] = rowScale * (bits - 32)
+        values[to + i] = partScale * (bits - 32)
       }
     }
   }

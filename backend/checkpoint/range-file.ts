@@ -1,5 +1,5 @@
 /** A file open for reads at any place; whatever goes wrong names its path. */
-import { open, type FileHandle } from 'node:fs/promises'
+import { open, stat, type FileHandle } from 'node:fs/promises'
 import { ModelFolderError } from '../model-folder-error.ts'
 
 export class RangeFile {
@@ -18,10 +18,10 @@ export class RangeFile {
   static async open(path: string): Promise<RangeFile> {
     let file: FileHandle | undefined
     try {
+      // Before it is opened: opening a pipe waits for a writer.
+      if (!(await stat(path)).isFile()) throw new Error('it is no file')
       file = await open(path)
-      const stat = await file.stat()
-      if (!stat.isFile()) throw new Error('it is no file')
-      return new RangeFile(path, file, stat.size)
+      return new RangeFile(path, file, (await file.stat()).size)
     } catch (cause) {
       await file?.close()
       throw new ModelFolderError(path, cause)
@@ -46,15 +46,23 @@ export class RangeFile {
     return new ModelFolderError(this.path, message)
   }
 
-  /** A buffer of its own of exactly `numBytes`. @throws ModelFolderError when the file ends before */
-  async read(offset: number, numBytes: number): Promise<Uint8Array<ArrayBuffer>> {
+  /**
+   * @param into is filled and returned, from the start of its buffer; a new buffer of exactly `numBytes`
+   *   when left out
+   * @throws ModelFolderError when the file ends before
+   */
+  async read(
+    offset: number,
+    numBytes: number,
+    into?: Uint8Array<ArrayBuffer>,
+  ): Promise<Uint8Array<ArrayBuffer>> {
     // Checked before the buffer is made: a hostile length costs no memory.
     if (offset + numBytes > this.size) {
       throw this.error(
         `it ends at ${this.size} bytes, before byte ${offset + numBytes}: was it cut off?`,
       )
     }
-    const bytes = new Uint8Array(numBytes)
+    const bytes = into ?? new Uint8Array(numBytes)
     try {
       for (let done = 0; done < numBytes;) {
         const { bytesRead } = await this.#file.read(bytes, done, numBytes - done, offset + done)

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { mkdirSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
@@ -44,10 +45,14 @@ test('a file is not read when it is larger than any such file', () => {
   expect(() => readModelFile(path)).toThrow('it has 1099511627776 bytes, more than 64000000')
 })
 
-test('weights that are a device are refused, and so is a model that is one', async () => {
+test('weights that are a device or a pipe are refused, and so is a model that is one', async () => {
   const folder = tempFolder()
   symlinkSync('/dev/zero', join(folder, 'model.safetensors'))
   await expect(Checkpoint.open(folder)).rejects.toThrow('model.safetensors: it is no file')
+  const other = tempFolder()
+  execFileSync('mkfifo', [join(other, 'pytorch_model.bin'), join(other, 'config.json')])
+  await expect(Checkpoint.open(other)).rejects.toThrow('pytorch_model.bin: it is no file')
+  await expect(readConfigText(other)).rejects.toThrow('config.json: it is no file')
   await expect(Checkpoint.open('/dev/zero')).rejects.toThrow(
     'cannot use /dev/zero: it is neither a folder nor a .gguf file',
   )

@@ -18,6 +18,9 @@ const readAll = async (file: SafetensorsFile, name: string): Promise<number[]> =
   return values
 }
 
+const bytesOf = (values: Float32Array): Buffer =>
+  Buffer.from(values.buffer, values.byteOffset, values.byteLength)
+
 const f32 = (shape: unknown, data_offsets: unknown): object => ({
   dtype: 'F32',
   shape,
@@ -81,6 +84,20 @@ test('a tensor larger than a piece comes in several, in order', async () => {
     [1 << 20, 0, (1 << 20) - 1],
     [3, 1 << 20, length - 1],
   ])
+})
+
+test('a piece that was read stays what it was when the next one is read', async () => {
+  const length = 2 * (1 << 20) + 5
+  const values = Float16Array.from({ length }, (_, i) => i >> 12)
+  const header = { x: { dtype: 'F16', shape: [length], data_offsets: [0, length * 2] } }
+  const file = await open(safetensorsBytes(header, new Uint8Array(values.buffer)))
+  const pieces: Float32Array[] = []
+  for await (const piece of file.readFloat32('x')) pieces.push(piece)
+  await file.close()
+  expect(pieces.length).toBe(3)
+  expect(
+    Buffer.compare(Buffer.concat(pieces.map(bytesOf)), bytesOf(new Float32Array(values))),
+  ).toBe(0)
 })
 
 test('only floating-point tensors that exist can be read', async () => {
