@@ -58,6 +58,9 @@ for (const [index, kill] of kills.entries()) {
 }
 const { restarts } = engine
 await engine.close()
+const ended = (await engine.ended).message
 const handlesLeft = new HandleTable(handles).size
 const { running, waiting } = engine.stats()
-process.stdout.write(JSON.stringify({ seen, reasons, restarts, running, waiting, handlesLeft }))
+process.stdout.write(
+  JSON.stringify({ seen, reasons, ended, restarts, running, waiting, handlesLeft }),
+)
