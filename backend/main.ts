@@ -5,10 +5,12 @@ import { createBackendApp } from './app.ts'
 import { formatByteSize } from './byte-size.ts'
 import type { BackendConfig } from './config.ts'
 import { planCache } from './engine/cache-plan.ts'
-import { OnnxEngine } from './engine/engine.ts'
+import { OnnxEngine, type OnnxEngineOptions } from './engine/engine.ts'
+import { RecoveringEngine } from './engine/recovering-engine.ts'
 import { readGenerationConfig } from './generation-config.ts'
 import { openModel } from './conversion/open-model.ts'
 import { bytesPerToken } from './graph/kv-cache.ts'
+import { createHandleMemory } from './onnxruntime/handle-table.ts'
 import type { LoadedModel } from './served-model.ts'
 import { loadTextFormat } from './tokenizer/load-tokenizer.ts'
 import { dial, parseTunnelUrl } from './tunnel/dial.ts'
@@ -89,7 +91,7 @@ const loadModel = async (config: BackendConfig, log: Log) => {
     cache: `${formatByteSize(plan.cacheBytes)} of ${formatByteSize(memory)}`,
     maxNumBatchedTokens,
   })
-  const engine = await OnnxEngine.start({
+  const engine = await startEngine(log, {
     modelFolder,
     graphFolder,
     numSlots,
@@ -114,4 +116,13 @@ const loadModel = async (config: BackendConfig, log: Log) => {
   }
   log.info('the model is ready', { model: servedModelName, context: maxModelLen })
   return { engine, model }
+}
+
+/** Its threads may die: the next ones load the same folder and release what those have left. */
+const startEngine = (log: Log, options: OnnxEngineOptions): Promise<RecoveringEngine> => {
+  const handles = createHandleMemory()
+  return RecoveringEngine.start({
+    start: (signal) => OnnxEngine.start(options, { log, handles, signal }),
+    log,
+  })
 }

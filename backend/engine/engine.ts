@@ -1,15 +1,25 @@
 /** The engine as the HTTP thread sees it: add a request, read its stream, abort it. */
 import { Worker } from 'node:worker_threads'
 import { ApiError } from '../../shared/errors.ts'
+import type { Log } from '../../shared/log.ts'
+import { createHandleMemory } from '../onnxruntime/handle-table.ts'
+import { checkRequest } from './check-request.ts'
 import type { EngineStats, GenerationRequest } from './generation.ts'
 import { GenerationStream } from './generation-stream.ts'
 import type { EngineThreadData, FromEngine, ToEngine } from './messages.ts'
 
+/** `recovering`: it died and is being started again; `ended`: it takes requests no more. */
+export type EngineState = 'ok' | 'recovering' | 'ended'
+
 /** What routes need of an engine; a second one (an upstream such as vLLM) fits behind it. */
 export interface Engine {
+  readonly state: EngineState
+  /** How often it was started again. */
+  readonly restarts: number
   /**
    * @param request its id is unlike that of every request still in the engine
-   * @throws ApiError 503 when too many requests wait or the engine has ended
+   * @throws ApiError 503 when too many requests wait or the engine does not run; RangeError for a
+   * request that it could not compute
    */
   add(request: GenerationRequest): GenerationStream
   /** Adds all or, when it throws as `add` does, none. */
@@ -19,16 +29,34 @@ export interface Engine {
   close(): Promise<void>
 }
 
-export type OnnxEngineOptions = EngineThreadData & {
+/** 503: the engine does not run, and may again after some seconds. */
+export const engineUnavailable = (retryAfterSeconds: number): ApiError =>
+  new ApiError(503, 'The engine is not running: try again shortly.', {
+    type: 'service_unavailable_error',
+    code: 'engine_unavailable',
+    retryAfterSeconds,
+  })
+
+export type OnnxEngineOptions = Omit<EngineThreadData, 'handles'> & {
   /** Requests in the engine at most, running and waiting; more are refused. */
   readonly maxNumRequests: number
+}
+
+export type OnnxEngineSurroundings = {
+  readonly log?: Log
+  /** Of the engine before this one, which has ended; what it left behind is released. */
+  readonly handles?: SharedArrayBuffer
+  /** Ends the engine at once, also while it loads. */
+  readonly signal?: AbortSignal
 }
 
 export class OnnxEngine implements Engine {
   /** Resolves when the thread has ended, with the reason; never rejects. */
   readonly ended: Promise<Error>
+  readonly restarts = 0
   readonly #worker: Worker
-  readonly #maxNumRequests: number
+  readonly #options: OnnxEngineOptions
+  readonly #log: Log | undefined
   readonly #streams = new Map<string, GenerationStream>()
   readonly #ready = Promise.withResolvers<void>()
   #stats: EngineStats = {
@@ -42,9 +70,10 @@ export class OnnxEngine implements Engine {
   }
   #state: 'running' | 'closing' | 'ended' = 'running'
 
-  private constructor(worker: Worker, maxNumRequests: number) {
+  private constructor(worker: Worker, options: OnnxEngineOptions, log: Log | undefined) {
     this.#worker = worker
-    this.#maxNumRequests = maxNumRequests
+    this.#options = options
+    this.#log = log
     worker.on('message', (message: FromEngine) => this.#receive(message))
     this.ended = new Promise((resolve) => {
       let reason = new Error('the engine thread has ended')
@@ -55,47 +84,55 @@ export class OnnxEngine implements Engine {
   }
 
   /** Loads the model in a thread of its own. @throws what the thread threw while loading */
-  static async start({ maxNumRequests, ...data }: OnnxEngineOptions): Promise<OnnxEngine> {
-    const worker = new Worker(new URL('./thread.ts', import.meta.url), { workerData: data })
-    const engine = new OnnxEngine(worker, maxNumRequests)
+  static async start(
+    options: OnnxEngineOptions,
+    { log, signal, handles = createHandleMemory() }: OnnxEngineSurroundings = {},
+  ): Promise<OnnxEngine> {
+    signal?.throwIfAborted()
+    const workerData: EngineThreadData = { ...options, handles }
+    const worker = new Worker(new URL('./thread.ts', import.meta.url), { workerData })
+    const engine = new OnnxEngine(worker, options, log)
+    const terminate = (): void => void worker.terminate()
+    signal?.addEventListener('abort', terminate)
+    void engine.ended.then(() => signal?.removeEventListener('abort', terminate))
     const failure = await Promise.race([engine.#ready.promise, engine.ended])
     if (failure) throw failure
     return engine
   }
 
+  get state(): EngineState {
+    return this.#state === 'running' ? 'ok' : 'ended'
+  }
+
   add(request: GenerationRequest): GenerationStream {
-    this.#checkRoom(1)
+    this.#check([request])
     return this.#start(request)
   }
 
   addAll(requests: readonly GenerationRequest[]): readonly GenerationStream[] {
-    this.#checkRoom(requests.length)
+    this.#check(requests)
     return requests.map((request) => this.#start(request))
   }
 
-  #checkRoom(numRequests: number): void {
-    if (this.#state !== 'running') {
-      throw new ApiError(503, 'The engine is not running: try again shortly.', {
-        type: 'service_unavailable_error',
-        code: 'engine_unavailable',
-        retryAfterSeconds: 1,
-      })
+  #check(requests: readonly GenerationRequest[]): void {
+    if (this.#state !== 'running') throw engineUnavailable(1)
+    for (const request of requests) {
+      checkRequest(request, this.#options)
+      if (this.#streams.has(request.id))
+        throw new Error(`request ${request.id} is in the engine already`)
     }
-    if (this.#streams.size + numRequests > this.#maxNumRequests) {
-      throw new ApiError(503, 'Too many requests wait for the engine: try again shortly.', {
-        type: 'service_unavailable_error',
-        code: 'server_is_overloaded',
-        retryAfterSeconds: 1,
-      })
-    }
+    if (this.#streams.size + requests.length <= this.#options.maxNumRequests) return
+    throw new ApiError(503, 'Too many requests wait for the engine: try again shortly.', {
+      type: 'service_unavailable_error',
+      code: 'server_is_overloaded',
+      retryAfterSeconds: 1,
+    })
   }
 
   #start(request: GenerationRequest): GenerationStream {
-    if (this.#streams.has(request.id))
-      throw new Error(`request ${request.id} is in the engine already`)
     const stream = new GenerationStream(() => this.#tell({ type: 'abort', id: request.id }))
-    this.#streams.set(request.id, stream)
     this.#tell({ type: 'add', request })
+    this.#streams.set(request.id, stream)
     return stream
   }
 
@@ -120,6 +157,8 @@ export class OnnxEngine implements Engine {
     this.#stats = message.stats
     for (const event of message.events) {
       this.#streams.get(event.id)?.push(event)
+      if (event.reason !== undefined)
+        this.#log?.error('generation failed', { request: event.id, reason: event.reason })
       if (event.end) this.#streams.delete(event.id)
     }
   }

@@ -70,6 +70,8 @@ export type GenerationEvent = {
   /** Of the prompt's next tokens, from its second on; only for requests with `promptLogprobs`. */
   readonly promptLogprobs?: readonly PromptLogprob[]
   readonly end?: GenerationEnd
+  /** For the operator: why this request alone ended with `error`. */
+  readonly reason?: string
 }
 
 export type EngineStats = SchedulerStats & {

@@ -20,6 +20,8 @@ export type EngineThreadData = {
   readonly cacheDtype?: CacheDtype | undefined
   /** What the graph was converted with. */
   readonly ropeOverride?: RopeOverride | undefined
+  /** Where the thread and its ranks note what they hold of ONNX Runtime. */
+  readonly handles: SharedArrayBuffer
 }
 
 export type ToEngine =

@@ -86,6 +86,11 @@ export class Sequence {
     return this.#event(stopped ? text : text + this.#stop.flush(), reason)
   }
 
+  /** The last event of a sequence that cannot go on. */
+  fail(reason: string): GenerationEvent {
+    return { ...this.#event('', 'error'), reason }
+  }
+
   #released(text: string) {
     return this.#stop.push(text, this.#completionTokens > this.request.minTokens)
   }

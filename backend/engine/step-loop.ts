@@ -205,12 +205,17 @@ export class StepLoop {
 
   /** The slot of a sequence that ends here is freed by {@link #removeEnded}. */
   #append(sequence: Sequence, logits: Float32Array): GenerationEvent {
-    const picked = sequence.picker.pick(logits, this.#scratch)
-    if (picked) this.#generatedTokens++
-    const event = picked ? sequence.append(picked) : sequence.end('error')
+    const event = guarded(sequence, () => this.#draw(sequence, logits))
     // Logits that are no numbers come of rows that are none.
     if (event.end) this.#ended.push({ sequence, keepRows: event.end !== 'error' })
     return event
+  }
+
+  #draw(sequence: Sequence, logits: Float32Array): GenerationEvent {
+    const picked = sequence.picker.pick(logits, this.#scratch)
+    if (picked === null) return sequence.fail('no token can be drawn from the logits')
+    this.#generatedTokens++
+    return sequence.append(picked)
   }
 
   #removeEnded(): void {
@@ -221,7 +226,7 @@ export class StepLoop {
   #end(sequence: Sequence, end: GenerationEnd): GenerationEvent {
     // Logits that are no numbers come of rows that are none.
     this.#remove(sequence, { keepRows: end !== 'error' })
-    return sequence.end(end)
+    return guarded(sequence, () => sequence.end(end))
   }
 
   #remove(sequence: Sequence, rows: { readonly keepRows: boolean }): void {
@@ -231,3 +236,12 @@ export class StepLoop {
 }
 
 const noLogits = new Float32Array()
+
+/** What fails for one sequence ends that one: the others have slots and logits of their own. */
+const guarded = (sequence: Sequence, act: () => GenerationEvent): GenerationEvent => {
+  try {
+    return act()
+  } catch (error) {
+    return sequence.fail(String(error))
+  }
+}

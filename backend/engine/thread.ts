@@ -1,8 +1,11 @@
 /** The engine's own thread: owns the decoder, runs the step loop while there is work. */
 import { setImmediate } from 'node:timers/promises'
 import { parentPort, workerData } from 'node:worker_threads'
+import { ortApi } from '../onnxruntime/api.ts'
+import { HandleTable, noteHandlesIn } from '../onnxruntime/handle-table.ts'
 import { openDecoder } from '../sharding/sharded-decoder.ts'
 import { loadTextFormat } from '../tokenizer/load-tokenizer.ts'
+import type { GenerationRequest } from './generation.ts'
 import type { EngineThreadData, FromEngine, ToEngine } from './messages.ts'
 import { prepareInt8Cache } from './prepare-int8-cache.ts'
 import { StepLoop } from './step-loop.ts'
@@ -11,6 +14,10 @@ if (parentPort === null) throw new Error('the engine thread is started by engine
 const port = parentPort
 const data: EngineThreadData = workerData
 
+// A thread that died before this one, and its ranks, may have left sessions behind.
+new HandleTable(data.handles).releaseAll(ortApi())
+noteHandlesIn(data.handles)
+
 const { tokenizer } = await loadTextFormat(data.modelFolder)
 if (data.cacheDtype === 'int8') await prepareInt8Cache(tokenizer, data)
 const decoder = openDecoder(data.graphFolder, {
@@ -18,6 +25,10 @@ const decoder = openDecoder(data.graphFolder, {
   capacity: data.maxModelLen,
   intraOpNumThreads: data.intraOpNumThreads,
   cacheDtype: data.cacheDtype,
+  // Ends the thread, as a step would that throws.
+  onEnd: (reason) => {
+    throw reason
+  },
 })
 const loop = new StepLoop(decoder, tokenizer, {
   numSlots: data.numSlots,
@@ -49,8 +60,18 @@ const runSteps = async (): Promise<void> => {
   }
 }
 
+/** A request that cannot even be begun fails alone. */
+const add = (request: GenerationRequest): void => {
+  try {
+    loop.add(request)
+  } catch (error) {
+    const failed = { id: request.id, text: '', completionTokens: 0, end: 'error' } as const
+    tell({ type: 'events', events: [{ ...failed, reason: String(error) }], stats: loop.stats() })
+  }
+}
+
 port.on('message', (message: ToEngine) => {
-  if (message.type === 'add') loop.add(message.request)
+  if (message.type === 'add') add(message.request)
   if (message.type === 'abort') loop.abort(message.id)
   if (message.type === 'close') isClosing = true
   // A step that throws is not caught: it ends the thread, and engine.ts tells every request.

@@ -1,6 +1,7 @@
 /** Tensors bound to the inputs and outputs of a session: the cheapest way to run it many times. */
 import type { OrtApi, Pointer } from './api.ts'
 import { ClosedError } from './error.ts'
+import type { HandleTable } from './handle-table.ts'
 import type { Tensor, TensorData } from './tensor.ts'
 
 /** What a binding needs of the session that makes it. */
@@ -8,6 +9,7 @@ type Bindable = {
   readonly inputNames: readonly string[]
   readonly outputNames: readonly string[]
   readonly pointer: Pointer
+  readonly handles: HandleTable | null
 }
 
 export type BoundTensors = Readonly<Record<string, Tensor>>
@@ -24,6 +26,7 @@ export class Binding {
   readonly #closed: () => void
   /** ONNX Runtime only borrows the memory: this keeps it from the garbage collector. */
   #memory: readonly TensorData[]
+  readonly #forget: (() => void) | undefined
   #pointer: Pointer | null
 
   /** Made by {@link Session.bind}. */
@@ -58,6 +61,7 @@ export class Binding {
       api.releaseIoBinding(this.#pointer)
       throw error
     }
+    this.#forget = session.handles?.note('binding', this.#pointer)
   }
 
   /**
@@ -76,6 +80,7 @@ export class Binding {
   /** Idempotent. */
   close(): void {
     if (this.#pointer === null) return
+    this.#forget?.()
     this.#api.releaseIoBinding(this.#pointer)
     this.#pointer = null
     this.#memory = []

@@ -4,6 +4,7 @@
  */
 import { ortApi, type OrtApi, type Pointer } from './api.ts'
 import { ClosedError } from './error.ts'
+import { threadHandles, type HandleTable } from './handle-table.ts'
 
 /** OrtLoggingLevel: failures come back as errors, ONNX Runtime itself stays silent up to fatal. */
 export const fatalSeverity = 4
@@ -23,9 +24,12 @@ export class Environment {
   readonly api: OrtApi
   /** Whether sessions share the environment's thread pool. */
   readonly hasGlobalThreadPool: boolean
+  /** Where this thread notes what must be released should it die; null: nowhere. */
+  readonly handles: HandleTable | null = threadHandles()
   readonly #children = new Set<Child>()
   #pointer: Pointer | null
   readonly #cpuMemory: Pointer
+  readonly #forget: readonly ((() => void) | undefined)[]
 
   /** @throws when the library cannot be loaded, or OrtError */
   constructor(options: EnvironmentOptions = {}) {
@@ -37,6 +41,10 @@ export class Environment {
         : this.#createWithPool(options.globalIntraOpNumThreads)
     // OrtArenaAllocator is 1, OrtDeviceAllocator 0: memory that we bring needs no arena.
     this.#cpuMemory = this.api.createCpuMemoryInfo(0, 0)
+    this.#forget = [
+      this.handles?.note('environment', this.#pointer),
+      this.handles?.note('memoryInfo', this.#cpuMemory),
+    ]
   }
 
   /** @throws ClosedError */
@@ -65,6 +73,7 @@ export class Environment {
   close(): void {
     if (this.#pointer === null) return
     for (const child of this.#children) child.close()
+    for (const forget of this.#forget) forget?.()
     this.api.releaseMemoryInfo(this.#cpuMemory)
     this.api.releaseEnv(this.#pointer)
     this.#pointer = null

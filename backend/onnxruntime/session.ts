@@ -3,6 +3,7 @@ import type { OrtApi, Pointer } from './api.ts'
 import { Binding, type BoundTensors } from './binding.ts'
 import { fatalSeverity, type Environment } from './environment.ts'
 import { ClosedError } from './error.ts'
+import type { HandleTable } from './handle-table.ts'
 
 /** GraphOptimizationLevel. */
 const optimizationLevels = { none: 0, basic: 1, extended: 2, all: 99 } as const
@@ -58,6 +59,7 @@ export class Session {
   readonly outputNames: readonly string[]
   readonly #environment: Environment
   readonly #bindings = new Set<Binding>()
+  readonly #forget: (() => void) | undefined
   #pointer: Pointer | null
 
   /**
@@ -76,6 +78,7 @@ export class Session {
       api.releaseSessionOptions(optionsPointer)
     }
     this.#environment = environment
+    this.#forget = environment.handles?.note('session', this.#pointer)
     const numInputs = api.sessionGetInputCount(this.#pointer)
     const numOutputs = api.sessionGetOutputCount(this.#pointer)
     this.inputNames = readNames(api, this.#pointer, numInputs, api.sessionGetInputName)
@@ -87,6 +90,11 @@ export class Session {
   get pointer(): Pointer {
     if (this.#pointer === null) throw new ClosedError('session')
     return this.#pointer
+  }
+
+  /** Where its bindings are noted; see {@link Environment.handles}. */
+  get handles(): HandleTable | null {
+    return this.#environment.handles
   }
 
   /**
@@ -105,6 +113,7 @@ export class Session {
   close(): void {
     if (this.#pointer === null) return
     for (const binding of this.#bindings) binding.close()
+    this.#forget?.()
     this.#environment.api.releaseSession(this.#pointer)
     this.#pointer = null
     this.#environment.disown(this)

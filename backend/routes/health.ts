@@ -1,4 +1,4 @@
-/** `GET /health`: alive, and how much the engine has to do. */
+/** `GET /health`: whether the engine runs, how often it had to be restarted, how much it has to do. */
 import type { Handler } from 'hono'
 import type { BackendDeps, BackendEnv } from '../app.ts'
 
@@ -7,7 +7,8 @@ export const health =
   (c) => {
     const stats = engine.stats()
     return c.json({
-      status: 'ok',
+      status: engine.state,
+      restarts: engine.restarts,
       model: model.name,
       running: stats.running,
       waiting: stats.waiting,

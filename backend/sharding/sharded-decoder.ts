@@ -35,6 +35,11 @@ const spinsOfFreeCores = 2000
 const threadsOfRank = ({ tensorParallelSize, pipelineParallelSize }: Manifest, all: number) =>
   tensorParallelSize > 1 ? 1 : Math.max(1, Math.floor(all / pipelineParallelSize))
 
+export type ShardedDecoderOptions = DecoderOptions & {
+  /** Called, unless the decoder was closed, when the ranks have ended while the thread was idle. */
+  readonly onEnd?: (reason: Error) => void
+}
+
 /**
  * Drives the ranks from its own thread, which it blocks while a step runs. After a step that failed, all
  * steps fail with its reason: what the ranks' caches hold is unknown.
@@ -58,8 +63,8 @@ export class ShardedDecoder {
    * @throws ModelFolderError, RangeError for options that the model cannot meet, AbortedError with the
    * reason of a rank that failed
    */
-  constructor(folder: string, options: DecoderOptions) {
-    const { slots, capacity, intraOpNumThreads, cacheDtype = 'float32' } = options
+  constructor(folder: string, options: ShardedDecoderOptions) {
+    const { slots, capacity, intraOpNumThreads, cacheDtype = 'float32', onEnd } = options
     const manifest = readManifest(folder)
     checkCount('intraOpNumThreads', intraOpNumThreads, Number.MAX_SAFE_INTEGER)
     this.manifest = manifest
@@ -85,6 +90,9 @@ export class ShardedDecoder {
     })
     // It ends with its ranks, and keeps nobody from ending before.
     supervisor.unref()
+    supervisor.once('exit', () => {
+      if (!this.#isClosed) onEnd?.(this.#signals.failure ?? new Error('all ranks have ended'))
+    })
     this.#waitFor(0)
   }
 
@@ -231,7 +239,10 @@ export class ShardedDecoder {
 }
 
 /** The decoder of a converted model, with threads for its ranks if there are several. */
-export const openDecoder = (folder: string, options: DecoderOptions): Decoder | ShardedDecoder => {
+export const openDecoder = (
+  folder: string,
+  options: ShardedDecoderOptions,
+): Decoder | ShardedDecoder => {
   const { tensorParallelSize, pipelineParallelSize } = readManifest(folder)
   const isWhole = tensorParallelSize * pipelineParallelSize === 1
   return isWhole ? new Decoder(folder, options) : new ShardedDecoder(folder, options)

@@ -14,7 +14,7 @@ export type SignalMemory = {
  * and wrap around; a wait is over when the difference to its target is not negative.
  */
 const stride = 16
-const general = { claimed: 0, aborted: 1, failureLength: 2, command: 3 } as const
+const general = { claimed: 0, aborted: 1, failureLength: 2, command: 3, beats: 4 } as const
 const ofStage = { done: 0, arrived: 1, generation: 2 } as const
 const numGeneral = Object.keys(general).length
 const numOfStage = Object.keys(ofStage).length
@@ -23,6 +23,15 @@ const maxFailureBytes = 2048
 
 /** A notification may come just before the wait for it: who waits looks again after this long. */
 const lookAgainMs = 500
+
+/** The supervisor beats this often, ms. */
+export const beatMs = 500
+
+/**
+ * Looks in a row without a beat in between after which the supervisor counts as dead: half a minute in
+ * which this thread ran and that one did not. Not a time: a machine that slept is no reason.
+ */
+const maxSilentLooks = 60
 
 export const signalMemory = (numStages: number, numRanks: number): SignalMemory => ({
   counters: new SharedArrayBuffer((numGeneral + numStages * numOfStage + numRanks) * stride * 4),
@@ -41,6 +50,9 @@ const stageWord = (stage: number, counter: keyof typeof ofStage): number =>
 const rankWord = (counters: Int32Array, rank: number, numRanks: number): number =>
   counters.length - (numRanks - rank) * stride
 
+/** Both may have wrapped around. */
+const hasReached = (value: number, target: number): boolean => ((value - target) | 0) >= 0
+
 const generalWord = (counter: keyof typeof general): number => general[counter] * stride
 
 export class Signals {
@@ -48,6 +60,8 @@ export class Signals {
   readonly #failure: Uint8Array<SharedArrayBuffer>
   readonly #numRanks: number
   readonly #spins: number
+  #lastBeats = -1
+  #silentLooks = 0
 
   /**
    * @param spins how often a counter is looked at before the thread goes to sleep, which costs about 25 µs
@@ -69,13 +83,19 @@ export class Signals {
     return Atomics.load(this.#counters, generalWord('aborted')) !== 0
   }
 
-  /** @throws AbortedError once a thread has failed, with the first one's reason */
-  check(): void {
-    if (!this.hasFailed) return
+  /** Why the first thread has failed; null while none has. */
+  get failure(): AbortedError | null {
+    if (!this.hasFailed) return null
     const length = Atomics.load(this.#counters, generalWord('failureLength'))
     // Text is decoded from memory that nobody shares.
     const reason = new TextDecoder().decode(this.#failure.slice(0, length))
-    throw new AbortedError(`a part of the model has failed: ${reason}`)
+    return new AbortedError(`a part of the model has failed: ${reason}`)
+  }
+
+  /** @throws AbortedError once a thread has failed, with the first one's reason */
+  check(): void {
+    const { failure } = this
+    if (failure !== null) throw failure
   }
 
   /** Makes every thread that waits fail with this reason. The first reason stays. */
@@ -105,9 +125,37 @@ export class Signals {
     this.#raise(rankWord(this.#counters, rank, this.#numRanks))
   }
 
-  /** Returns when the rank is loaded, and has done the commands up to this number. @throws AbortedError */
+  /** Whether the rank has done the command of this number. */
+  hasCompleted(rank: number, number: number): boolean {
+    const word = rankWord(this.#counters, rank, this.#numRanks)
+    return hasReached(Atomics.load(this.#counters, word), number + 1)
+  }
+
+  /**
+   * Returns when the rank is loaded, and has done the commands up to this number.
+   * @throws AbortedError, also when nobody is left who would notice that a rank has died
+   */
   waitForCompleted(rank: number, number: number): void {
-    this.#waitFor(rankWord(this.#counters, rank, this.#numRanks), number + 1)
+    const word = rankWord(this.#counters, rank, this.#numRanks)
+    this.#wait(
+      word,
+      (value) => hasReached(value, number + 1),
+      () => this.#listen(),
+    )
+  }
+
+  /** The supervisor is alive. */
+  beat(): void {
+    Atomics.add(this.#counters, generalWord('beats'), 1)
+  }
+
+  /** A look has found nothing new: aborts when there were no beats either for many of them. */
+  #listen(): void {
+    const beats = Atomics.load(this.#counters, generalWord('beats'))
+    this.#silentLooks = beats === this.#lastBeats ? this.#silentLooks + 1 : 0
+    this.#lastBeats = beats
+    if (this.#silentLooks < maxSilentLooks) return
+    this.abort('the thread that supervises the ranks has ended')
   }
 
   /** The stage's output of one more micro-batch is there. */
@@ -141,12 +189,11 @@ export class Signals {
     Atomics.notify(this.#counters, word)
   }
 
-  /** Until the counter has reached the target, which may have wrapped around. */
   #waitFor(word: number, target: number): void {
-    this.#wait(word, (value) => ((value - target) | 0) >= 0)
+    this.#wait(word, (value) => hasReached(value, target))
   }
 
-  #wait(word: number, isOver: (value: number) => boolean): void {
+  #wait(word: number, isOver: (value: number) => boolean, onSilence = () => {}): void {
     for (let spin = 0; spin < this.#spins; spin++) {
       if (isOver(Atomics.load(this.#counters, word))) return
     }
@@ -154,7 +201,7 @@ export class Signals {
       const value = Atomics.load(this.#counters, word)
       if (isOver(value)) return
       this.check()
-      Atomics.wait(this.#counters, word, value, lookAgainMs)
+      if (Atomics.wait(this.#counters, word, value, lookAgainMs) === 'timed-out') onSilence()
     }
   }
 }

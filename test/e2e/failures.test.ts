@@ -1,4 +1,7 @@
 /** What the client sees, and what the books say, when a part of the system goes away. */
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import OpenAI from 'openai'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Admin } from '../../gateway/control/admin.ts'
 import { openAdmin } from '../../gateway/control/open-admin.ts'
@@ -9,6 +12,9 @@ import { RunningBurrow } from '../support/running-burrow.ts'
 import { SseReader } from '../support/sse-reader.ts'
 import { makeTempFolder, removeFolder } from '../support/temp-folder.ts'
 import { startRelay, type Relay } from '../support/tunnel-relay.ts'
+import { arm, type Kill } from '../backend/engine/killer.ts'
+
+const killerScript = fileURLToPath(new URL('../backend/engine/killer.ts', import.meta.url))
 
 const sum = (model: string) => ({ model, messages: [{ role: 'user', content: '3+5=?' }] })
 
@@ -68,6 +74,101 @@ describe('the backend process is killed', () => {
     }, 15_000)
     expect(answered).toMatchObject({ choices: [{ message: { content: '3+5=8' } }] })
   })
+})
+
+describe('a thread of the engine dies', () => {
+  const home = makeTempFolder()
+  const kills: readonly Kill[] = [
+    { rank: 1, at: 'decode', how: 'exit', file: join(home, 'kill-rank') },
+    { rank: null, at: 'step', how: 'throw', file: join(home, 'kill-engine') },
+  ]
+  let gateway: BurrowProcess
+  let backend: BurrowProcess
+  let admin: Admin
+  let client: OpenAI
+
+  beforeAll(async () => {
+    gateway = new BurrowProcess(['gateway', '--port', '0', '--home', home])
+    const url = (await gateway.printed(/gateway is up: (http:\S+),/))[1] ?? ''
+    const { key } = await runJson(['keys', 'create', '--name', 'test', '--home', home])
+    const { token } = await runJson(['backends', 'enroll', '--name', 'box', '--home', home])
+    const tunnel = `${url.replace('http', 'ws')}/tunnel`
+    backend = new BurrowProcess(
+      ['backend', '--gateway', tunnel, '--home', home, '--tensor-parallel-size', '2'],
+      {
+        BURROW_TOKEN: token,
+        BURROW_TEST_KILLS: JSON.stringify(kills),
+        NODE_OPTIONS: `--import ${killerScript}`,
+      },
+    )
+    await backend.printed(/tunnel connected/)
+    admin = await openAdmin(home)
+    client = new OpenAI({ baseURL: `${url}/v1`, apiKey: key, maxRetries: 0 })
+  }, 60_000)
+  afterAll(async () => {
+    admin.close()
+    await backend.interrupt()
+    await gateway.interrupt()
+    removeFolder(home)
+  })
+
+  const health = async () => {
+    const [box] = await admin.listBackends()
+    return isFields(box?.health) ? box.health : {}
+  }
+
+  const ask = (content: string) =>
+    client.chat.completions.create({
+      model: 'burrow-tiny',
+      temperature: 0,
+      messages: [{ role: 'user', content }],
+    })
+
+  test.each(kills)(
+    '$how, rank $rank: its requests fail, and the same process serves on',
+    async (kill) => {
+      const before = Number((await health()).restarts)
+      const whole = ask('count from 1 to 399').catch((error: unknown) => error)
+      const stream = await client.chat.completions.create({
+        model: 'burrow-tiny',
+        messages: [{ role: 'user', content: 'count from 1 to 400' }],
+        temperature: 0,
+        stream: true,
+      })
+      let numChunks = 0
+      const reading = (async () => {
+        for await (const _ of stream) if (++numChunks === 5) arm(kill)
+      })()
+      await expect(reading).rejects.toThrow()
+      expect(numChunks).toBeGreaterThanOrEqual(5)
+
+      // The model stays in the list; until the engine is back, a request is told when to come again.
+      const [refused, told, models] = await Promise.all([
+        ask('3+5=?').catch((error: unknown) => error),
+        health(),
+        client.models.list(),
+      ])
+      expect(refused).toMatchObject({
+        status: 503,
+        code: 'engine_unavailable',
+        headers: expect.toSatisfy((headers: Headers) => Number(headers.get('retry-after')) >= 1),
+      })
+      expect(told).toMatchObject({ status: 'recovering', restarts: before })
+      expect(models.data).toHaveLength(1)
+      expect(await whole).toMatchObject({ status: 500, code: 'engine_failed' })
+
+      const recovered = async () => {
+        const told = await health()
+        return told.status === 'ok' && told
+      }
+      expect(await eventually(recovered, 20_000)).toMatchObject({
+        restarts: before + 1,
+        running: 0,
+      })
+      expect((await ask('3+5=?')).choices[0]?.message.content).toBe('3+5=8')
+      expect(backend.child.exitCode).toBe(null)
+    },
+  )
 })
 
 describe('two sides apart, a relay between them', () => {

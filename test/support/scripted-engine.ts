@@ -4,6 +4,8 @@ import type { GenerationRequest } from '../../backend/engine/generation.ts'
 import { GenerationStream } from '../../backend/engine/generation-stream.ts'
 
 export class ScriptedEngine implements Engine {
+  readonly state = 'ok'
+  readonly restarts = 0
   readonly requests: GenerationRequest[] = []
   readonly streams: GenerationStream[] = []
   readonly aborted: string[] = []

@@ -1,6 +1,10 @@
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { bundledModelFolder } from '../../../backend/config.ts'
-import { OnnxEngine, type OnnxEngineOptions } from '../../../backend/engine/engine.ts'
+import {
+  OnnxEngine,
+  type OnnxEngineOptions,
+  type OnnxEngineSurroundings,
+} from '../../../backend/engine/engine.ts'
 import type { GenerationEvent, GenerationRequest } from '../../../backend/engine/generation.ts'
 import type { GenerationStream } from '../../../backend/engine/generation-stream.ts'
 import { convertModel } from '../../../backend/conversion/convert.ts'
@@ -16,20 +20,26 @@ let manifest: Manifest
 /** For tests that leave it as they found it. */
 let shared: OnnxEngine
 
-const startEngine = (given: Partial<OnnxEngineOptions> = {}): Promise<OnnxEngine> =>
-  OnnxEngine.start({
-    modelFolder: bundledModelFolder,
-    graphFolder: folder,
-    numSlots: 8,
-    maxNumSeqs: 4,
-    maxNumRequests: 32,
-    maxNumBatchedTokens: 32,
-    vocabSize: manifest.vocabSize,
-    maxModelLen: manifest.maxPositions,
-    endOfSequenceTokens: [1],
-    intraOpNumThreads: 1,
-    ...given,
-  })
+const startEngine = (
+  given: Partial<OnnxEngineOptions> = {},
+  surroundings: OnnxEngineSurroundings = {},
+): Promise<OnnxEngine> =>
+  OnnxEngine.start(
+    {
+      modelFolder: bundledModelFolder,
+      graphFolder: folder,
+      numSlots: 8,
+      maxNumSeqs: 4,
+      maxNumRequests: 32,
+      maxNumBatchedTokens: 32,
+      vocabSize: manifest.vocabSize,
+      maxModelLen: manifest.maxPositions,
+      endOfSequenceTokens: [1],
+      intraOpNumThreads: 1,
+      ...given,
+    },
+    surroundings,
+  )
 
 /** For the running test only. */
 const ownEngine = async (given: Partial<OnnxEngineOptions> = {}): Promise<OnnxEngine> => {
@@ -150,6 +160,25 @@ describe('many generations', () => {
     await isIdle(engine)
   })
 
+  test('that cannot be computed is refused, and the others go on', async () => {
+    const other = shared.add(request())
+    const { vocabSize, maxPositions } = manifest
+    const bad: readonly (readonly [GivenRequest, string])[] = [
+      [{ promptTokens: [vocabSize] }, `token ${vocabSize} is not one of the model's`],
+      [{ promptTokens: [1.5] }, 'token 1.5'],
+      [{ promptTokens: [] }, 'a prompt needs a token'],
+      [{ stopTokenIds: [-1] }, 'token -1'],
+      [{ sampling: { logitBias: [[vocabSize, 1]] } }, `token ${vocabSize}`],
+      [{ maxTokens: -1 }, '-1 is no number of tokens'],
+      [{ maxTokens: maxPositions }, 'do not fit'],
+    ]
+    for (const [given, reason] of bad) expect(() => shared.add(request(given))).toThrow(reason)
+    // Where one of several is bad, none is taken.
+    expect(() => shared.addAll([request(), request({ promptTokens: [] })])).toThrow('a prompt')
+    expect(await collect(other)).toMatchObject({ text: '3+5=8', end: 'stop' })
+    await isIdle(shared)
+  })
+
   test('have different ids', async () => {
     const stream = shared.add(endless({ id: 'req_1' }))
     expect(() => shared.add(endless({ id: 'req_1' }))).toThrow('req_1 is in the engine already')
@@ -237,9 +266,9 @@ describe('the thread', () => {
   })
 
   test('dies: its reason is told, and every request fails with the count of its events', async () => {
-    const engine = await ownEngine({ maxNumSeqs: 2 })
+    // It lets a token through that the model does not have.
+    const engine = await ownEngine({ maxNumSeqs: 2, vocabSize: manifest.vocabSize + 1 })
     const streams = Array.from({ length: 4 }, () => engine.add(endless({ maxTokens: 30 })))
-    // No route lets such a token through.
     const fatal = engine.add(request({ promptTokens: [manifest.vocabSize] }))
     const survivor = engine.add(request())
     expect(await engine.ended).toMatchObject({ message: expect.stringContaining('token 640') })
@@ -248,8 +277,23 @@ describe('the thread', () => {
     const unbegun = { end: 'error', completionTokens: 0 }
     expect(results.slice(-2)).toEqual([unbegun, unbegun])
     expect(engine.stats()).toMatchObject({ running: 0, waiting: 0, generatedTokens: total })
+    expect(engine.state).toBe('ended')
     expect(() => engine.add(request())).toThrow('The engine is not running')
     await engine.close()
+  })
+
+  test('is ended at once by its signal, also while it loads', async () => {
+    const running = new AbortController()
+    const engine = await startEngine({}, { signal: running.signal })
+    const stream = engine.add(endless())
+    await firstEvent(stream)
+    running.abort()
+    expect((await engine.ended).message).toBe('the engine thread has ended')
+    const loading = new AbortController()
+    const start = startEngine({}, { signal: loading.signal })
+    loading.abort()
+    await expect(start).rejects.toThrow('the engine thread has ended')
+    await expect(startEngine({}, { signal: loading.signal })).rejects.toThrow('aborted')
   })
 
   test('that cannot load the model fails the start with its reason', async () => {

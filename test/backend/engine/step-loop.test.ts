@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import { bundledModelFolder } from '../../../backend/config.ts'
 import type { GenerationRequest } from '../../../backend/engine/generation.ts'
 import { StepLoop, type DecoderPort } from '../../../backend/engine/step-loop.ts'
+import type { Tokenizer } from '../../../backend/tokenizer/tokenizer.ts'
 import { loadTokenizer } from '../../../backend/tokenizer/load-tokenizer.ts'
 import { generationRequest } from '../../support/generation-request.ts'
 
@@ -38,8 +39,8 @@ const countingDecoder = () => {
   return { decoder, steps }
 }
 
-const loopWith = (decoder: DecoderPort) =>
-  new StepLoop(decoder, tokenizer, {
+const loopWith = (decoder: DecoderPort, given: Tokenizer = tokenizer) =>
+  new StepLoop(decoder, given, {
     numSlots: 4,
     maxNumSeqs: 4,
     maxNumBatchedTokens: 9,
@@ -83,12 +84,15 @@ test('logits that are no numbers end their own sequence only', () => {
   loop.add(request('good', [20], 4))
   const ends: unknown[] = []
   while (loop.hasWork) {
-    for (const { id, end, completionTokens } of loop.step()) {
-      if (end) ends.push({ id, end, completionTokens })
-    }
+    for (const { text: _, ...event } of loop.step()) if (event.end) ends.push(event)
   }
   expect(ends).toEqual([
-    { id: 'bad', end: 'error', completionTokens: 2 },
+    {
+      id: 'bad',
+      end: 'error',
+      completionTokens: 2,
+      reason: 'no token can be drawn from the logits',
+    },
     { id: 'good', end: 'length', completionTokens: 4 },
   ])
   expect(loop.stats()).toEqual({
@@ -100,4 +104,32 @@ test('logits that are no numbers end their own sequence only', () => {
     generatedTokens: 6,
     prefilledTokens: 2,
   })
+})
+
+test('a token that cannot be made text, or whose text cannot be flushed, ends its own sequence only', () => {
+  const failing: Tokenizer = {
+    ...tokenizer,
+    encode: tokenizer.encode.bind(tokenizer),
+    decode: (ids) => {
+      if (ids.includes(13)) throw new Error('no text for 13')
+      return tokenizer.decode(ids)
+    },
+  }
+  const loop = loopWith(countingDecoder().decoder, failing)
+  loop.add(request('bad', [11]))
+  loop.add(request('aborted', [13]))
+  loop.add(request('good', [20], 4))
+  loop.abort('aborted')
+  const ends = new Map<string, unknown>()
+  while (loop.hasWork) {
+    for (const { id, end, completionTokens, reason } of loop.step()) {
+      if (end) ends.set(id, [end, completionTokens, reason])
+    }
+  }
+  expect(Object.fromEntries(ends)).toEqual({
+    aborted: ['error', 0, 'Error: no text for 13'],
+    bad: ['error', 2, 'Error: no text for 13'],
+    good: ['length', 4, undefined],
+  })
+  expect(loop.stats()).toMatchObject({ running: 0, waiting: 0 })
 })

@@ -12,6 +12,7 @@ import { openDecoder } from '../../../backend/sharding/sharded-decoder.ts'
 import { AbortedError } from '../../../backend/sharding/signals.ts'
 import { makeTempFolder, removeFolder } from '../../support/temp-folder.ts'
 import { TinyLlama } from '../graph/tiny-llama.ts'
+import { arm, type Kill } from '../engine/killer.ts'
 import { generationRequest } from '../../support/generation-request.ts'
 
 const options = { slots: 4, capacity: 32, intraOpNumThreads: 1 }
@@ -67,9 +68,12 @@ test('a rank whose graph is missing fails the start', () => {
 })
 
 test('a rank whose thread ends without a word fails the step: nothing hangs', async () => {
+  const kill: Kill = { rank: 1, at: 'decode', how: 'exit', file: join(folder, 'killed') }
+  arm(kill)
   const worker = new Worker(script('./decoder-thread.ts'), {
     workerData: { folder: join(folder, 'graph') },
-    execArgv: ['--import', script('./end-rank.ts')],
+    execArgv: ['--import', script('../engine/killer.ts')],
+    env: { ...process.env, BURROW_TEST_KILLS: JSON.stringify([kill]) },
   })
   const [failures] = await once(worker, 'message')
   const reason = 'AbortedError: a part of the model has failed: rank 1 has ended'
