@@ -2,6 +2,7 @@
 import type { PromptLogprob } from './generation.ts'
 import { rankOf, tokenLogprob } from './logprobs.ts'
 import type { SamplerScratch } from './sampler-scratch.ts'
+import { logSumExp } from './softmax.ts'
 
 export class PromptScorer {
   readonly #tokens: readonly number[]
@@ -56,9 +57,10 @@ export class PromptScorer {
   #score(logits: Float32Array, scratch: SamplerScratch): PromptLogprob | null {
     const token = this.#tokens[this.#numSeen + 1]!
     const top = scratch.top.select(logits, Math.max(1, this.#numTop))
-    if (!Number.isFinite(logits[top[0] ?? 0]!)) return null
+    const max = logits[top[0] ?? 0]!
+    if (!Number.isFinite(max)) return null
     return {
-      ...tokenLogprob(logits, token, top, this.#numTop, scratch.masses),
+      ...tokenLogprob(logits, token, top.subarray(0, this.#numTop), logSumExp(logits, max)),
       rank: rankOf(logits, token, top),
     }
   }

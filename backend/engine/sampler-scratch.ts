@@ -9,7 +9,9 @@ export type SamplerScratch = {
   readonly masses: Float64Array
   /** [vocab]: the tokens of a bucket. */
   readonly tokens: Uint32Array
-  /** [vocab]: their logits. */
+  /** [vocab]: the tokens that min-p leaves. */
+  readonly possible: Uint32Array
+  /** [vocab]: the logits of {@link tokens}. */
   readonly edgeLogits: Float32Array
   readonly top: TopTokens
 }
@@ -18,6 +20,7 @@ export const samplerScratch = (vocabSize: number): SamplerScratch => ({
   logits: new Float32Array(vocabSize),
   masses: new Float64Array(numBuckets),
   tokens: new Uint32Array(vocabSize),
+  possible: new Uint32Array(vocabSize),
   edgeLogits: new Float32Array(vocabSize),
   top: new TopTokens(vocabSize),
 })

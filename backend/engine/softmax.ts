@@ -11,11 +11,20 @@ const bucketsPerNat = 128
 /** Tokens further down weigh less than 2.4e-16 of the likeliest and count as impossible. */
 export const furthest = 36
 
-export const numBuckets = furthest * bucketsPerNat + 1
+/** The same for the loops here: V8 reads what a module exports anew in each turn. */
+const last = furthest
 
-/** e^−d in the middle of each bucket. */
+/** The first of {@link numSpares} buckets that impossible tokens go to while others are weighed. */
+const impossible = furthest * bucketsPerNat + 1
+
+/** Sums that follow each other into one bucket would wait for each other. */
+const numSpares = 8
+
+export const numBuckets = impossible + numSpares
+
+/** e^−d in the middle of each bucket; impossible tokens weigh nothing. */
 const middleWeights = Float64Array.from({ length: numBuckets }, (_, bucket) =>
-  Math.exp(-(bucket + 0.5) / bucketsPerNat),
+  bucket < impossible ? Math.exp(-(bucket + 0.5) / bucketsPerNat) : 0,
 )
 
 /**
@@ -26,8 +35,10 @@ const slope = 1 / bucketsPerNat
 const curvature = slope ** 2 / 2
 
 /** e^−d for d in [0, {@link furthest}]. */
-export const weightOf = (d: number): number => {
-  const position = d * bucketsPerNat
+export const weightOf = (d: number): number => weightAt(d * bucketsPerNat)
+
+/** @param position d in buckets */
+const weightAt = (position: number): number => {
   const bucket = position | 0
   const z = position - bucket - 0.5
   return middleWeights[bucket]! * (1 - z * (slope - z * curvature))
@@ -39,33 +50,6 @@ export const weightOf = (d: number): number => {
  * which takes up to four times as long.
  */
 const blockSize = 1024
-
-/** The largest logit that is a number; −∞ when there is none. */
-export const largest = (logits: Float32Array): number => {
-  let max = Number.NEGATIVE_INFINITY
-  for (let begin = 0; begin < logits.length; begin += blockSize) {
-    max = Math.max(max, largestOfBlock(logits, begin))
-  }
-  return max
-}
-
-/** Four maxima side by side: one alone would wait for itself. */
-const largestOfBlock = (logits: Float32Array, begin: number): number => {
-  const end = Math.min(begin + blockSize, logits.length)
-  let a = Number.NEGATIVE_INFINITY
-  let b = a
-  let c = a
-  let d = a
-  let i = begin
-  for (; i + 3 < end; i += 4) {
-    a = logits[i]! > a ? logits[i]! : a
-    b = logits[i + 1]! > b ? logits[i + 1]! : b
-    c = logits[i + 2]! > c ? logits[i + 2]! : c
-    d = logits[i + 3]! > d ? logits[i + 3]! : d
-  }
-  for (; i < end; i++) a = logits[i]! > a ? logits[i]! : a
-  return Math.max(a, b, c, d)
-}
 
 /** The logits as the sampler weighs them: d = (max − logit) · sharpness, up to `reach`. */
 export type Weighing = {
@@ -87,6 +71,45 @@ export const weighBuckets = (weighing: Weighing, masses: Float64Array): number =
   for (let begin = 0; begin < weighing.logits.length; begin += blockSize) {
     sumSeries(weighing, begin, masses)
   }
+  return finished(masses)
+}
+
+/**
+ * The same, and in the same pass what the model itself gives.
+ * @returns `plainMass`: Σ e^(logit − max) of the whole vocabulary
+ */
+export const weighTwice = (weighing: Weighing, masses: Float64Array) => {
+  masses.fill(0)
+  let plainMass = 0
+  for (let begin = 0; begin < weighing.logits.length; begin += blockSize) {
+    plainMass += sumSeriesAndWeights(weighing, begin, masses)
+  }
+  return { mass: finished(masses), plainMass }
+}
+
+/**
+ * The same where all tokens within reach are known.
+ * @param tokens may have others too
+ */
+export const weighTokens = (
+  weighing: Weighing,
+  tokens: Uint32Array,
+  masses: Float64Array,
+): number => {
+  masses.fill(0)
+  let total = 0
+  for (const token of tokens) {
+    const d = distance(weighing, token)
+    if (!(d <= weighing.reach)) continue
+    const weight = weightOf(d)
+    masses[bucketOf(d, weighing)]! += weight
+    total += weight
+  }
+  return total
+}
+
+/** Sums of series → masses. @returns their sum */
+const finished = (masses: Float64Array): number => {
   let total = 0
   for (let bucket = 0; bucket < masses.length; bucket++) {
     total += masses[bucket]! *= middleWeights[bucket]!
@@ -94,7 +117,11 @@ export const weighBuckets = (weighing: Weighing, masses: Float64Array): number =
   return total
 }
 
-/** What {@link weightOf} multiplies with the bucket's own weight, which is done once for all tokens. */
+/**
+ * What {@link weightOf} multiplies with the bucket's own weight, which is done once for all tokens. Every
+ * token goes to some bucket: behind a condition, V8 would look up the memory of `masses` for each anew,
+ * which takes half as long again.
+ */
 const sumSeries = (
   { logits, max, sharpness, reach }: Weighing,
   begin: number,
@@ -103,79 +130,82 @@ const sumSeries = (
   const end = Math.min(begin + blockSize, logits.length)
   for (let i = begin; i < end; i++) {
     const d = (max - logits[i]!) * sharpness
-    if (d <= reach) {
-      const position = d * bucketsPerNat
-      const bucket = position | 0
-      const z = position - bucket - 0.5
-      masses[bucket]! += 1 - z * (slope - z * curvature)
-    }
+    const position = d <= reach ? d * bucketsPerNat : impossible + (i % numSpares)
+    const bucket = position | 0
+    const z = position - bucket - 0.5
+    masses[bucket]! += 1 - z * (slope - z * curvature)
   }
 }
 
-/**
- * The tokens of one bucket in the order of their ids.
- * @param into [vocab], overwritten
- */
-export const tokensOfBucket = (
-  weighing: Weighing,
-  bucket: number,
-  into: Uint32Array,
-): Uint32Array => {
-  let count = 0
-  for (let begin = 0; begin < weighing.logits.length; begin += blockSize) {
-    count = collectBlock(weighing, begin, bucket, into, count)
-  }
-  return into.subarray(0, count)
-}
-
-/**
- * The token of a bucket at which its mass, summed in the order of ids, comes above `at`.
- * @param into [vocab], overwritten
- */
-export const tokenInBucket = (
-  weighing: Weighing,
-  bucket: number,
-  at: number,
-  into: Uint32Array,
-): number => {
-  let left = at
-  let last = 0
-  for (let begin = 0; begin < weighing.logits.length; begin += blockSize) {
-    const count = collectBlock(weighing, begin, bucket, into, 0)
-    for (let i = 0; i < count; i++) {
-      last = into[i]!
-      left -= weightOf((weighing.max - weighing.logits[last]!) * weighing.sharpness)
-      if (left < 0) return last
-    }
-  }
-  // Rounding.
-  return last
-}
-
-/** @returns how many tokens `into` has now */
-const collectBlock = (
+/** {@link sumSeries}, and the sum of the weights at sharpness 1. */
+const sumSeriesAndWeights = (
   { logits, max, sharpness, reach }: Weighing,
   begin: number,
-  bucket: number,
-  into: Uint32Array,
-  alreadyIn: number,
+  masses: Float64Array,
 ): number => {
   const end = Math.min(begin + blockSize, logits.length)
-  // The product with a power of two is exact: these are the tokens that were weighed as this bucket's.
-  const nearest = bucket / bucketsPerNat
-  const next = (bucket + 1) / bucketsPerNat
-  let count = alreadyIn
+  let sum = 0
   for (let i = begin; i < end; i++) {
-    const d = (max - logits[i]!) * sharpness
-    if (d >= nearest && d < next && d <= reach) into[count++] = i
+    const below = max - logits[i]!
+    sum += weightAt(below <= last ? below * bucketsPerNat : impossible)
+    const d = below * sharpness
+    const position = d <= reach ? d * bucketsPerNat : impossible + (i % numSpares)
+    const bucket = position | 0
+    const z = position - bucket - 0.5
+    masses[bucket]! += 1 - z * (slope - z * curvature)
   }
-  return count
+  return sum
+}
+
+/** The bucket of a token so far down; infinity for one beyond reach. */
+export const bucketOf = (d: number, { reach }: Weighing): number =>
+  d <= reach ? (d * bucketsPerNat) | 0 : Number.POSITIVE_INFINITY
+
+/** The d from which the bucket's tokens are, and that from which the next one's: exact, as weighed. */
+export const boundsOf = (bucket: number) => ({
+  nearest: bucket / bucketsPerNat,
+  next: (bucket + 1) / bucketsPerNat,
+})
+
+/** How far a token lies below the likeliest. */
+export const distance = ({ logits, max, sharpness }: Weighing, token: number): number =>
+  (max - logits[token]!) * sharpness
+
+/** The token at which the mass `at` is reached, summed in the order of `tokens`. */
+export const pick = (weighing: Weighing, tokens: Uint32Array, at: number): number => {
+  let left = at
+  for (const token of tokens) {
+    left -= weightOf(distance(weighing, token))
+    if (left < 0) return token
+  }
+  // Rounding.
+  return tokens[tokens.length - 1]!
 }
 
 /**
  * ln Σ e^logit.
  * @param max the largest logit
- * @param masses [numBuckets], overwritten
  */
-export const logSumExp = (logits: Float32Array, max: number, masses: Float64Array): number =>
-  max + Math.log(weighBuckets({ logits, max, sharpness: 1, reach: furthest }, masses))
+export const logSumExp = (logits: Float32Array, max: number): number => {
+  let total = 0
+  for (let begin = 0; begin < logits.length; begin += blockSize) {
+    total += weightOfBlock(logits, max, begin)
+  }
+  return max + Math.log(total)
+}
+
+/** Two sums side by side: one alone would wait for itself. */
+const weightOfBlock = (logits: Float32Array, max: number, begin: number): number => {
+  const end = Math.min(begin + blockSize, logits.length)
+  let even = 0
+  let odd = 0
+  let i = begin
+  for (; i + 1 < end; i += 2) {
+    const d = max - logits[i]!
+    const e = max - logits[i + 1]!
+    even += weightAt(d <= last ? d * bucketsPerNat : impossible)
+    odd += weightAt(e <= last ? e * bucketsPerNat : impossible)
+  }
+  if (i < end && max - logits[i]! <= last) even += weightOf(max - logits[i]!)
+  return even + odd
+}

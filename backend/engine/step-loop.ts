@@ -14,7 +14,6 @@ import { samplerScratch, type SamplerScratch } from './sampler-scratch.ts'
 import { Scheduler, type Prefill, type SchedulerLimits } from './scheduler.ts'
 import { tokensLeft } from './scheduled-sequence.ts'
 import { Sequence } from './sequence.ts'
-import { largest } from './softmax.ts'
 
 /** The device side of the loop: what runs the model over cache slots. */
 export type DecoderPort = Pick<
@@ -173,7 +172,8 @@ export class StepLoop {
   /** All of the sequence is computed: it gets its next token, unless only its prompt was of interest. */
   #begin(sequence: Sequence, logits: Float32Array): GenerationEvent {
     if (sequence.request.maxTokens === 0) {
-      return this.#end(sequence, Number.isFinite(largest(logits)) ? 'length' : 'error')
+      const [likeliest = 0] = this.#scratch.top.select(logits, 1)
+      return this.#end(sequence, Number.isFinite(logits[likeliest]) ? 'length' : 'error')
     }
     this.#scheduler.startDecoding(sequence)
     const event = this.#append(sequence, logits)

@@ -5,6 +5,7 @@ import { applyPenalties, hasPenalties, TokenCounts } from './penalties.ts'
 import { seededRandom, type Random } from './random.ts'
 import { numTopTokens, sample } from './sampler.ts'
 import type { SamplerScratch } from './sampler-scratch.ts'
+import { logSumExp } from './softmax.ts'
 
 export type PickedToken = {
   readonly token: number
@@ -35,16 +36,18 @@ export class TokenPicker {
     const { sampling, logprobs } = this.#request
     const processed = this.#processed(logits, scratch)
     // Where both ask for the likeliest tokens of the same logits, one pass finds them.
-    const numTop = Math.max(1, logprobs ?? 0, numTopTokens(sampling, logits.length))
-    const top =
-      logprobs !== null && processed === logits ? scratch.top.select(logits, numTop) : null
-    const token = sample(processed, sampling, this.#random, scratch, top)
-    if (token === null) return null
+    const isShared = logprobs !== null && processed === logits
+    const forDraw = numTopTokens(sampling, logits.length)
+    const top = scratch.top.select(processed, isShared ? Math.max(logprobs, forDraw) : forDraw)
+    const sampled = sample(processed, sampling, this.#random, scratch, top, isShared)
+    if (sampled === null) return null
+    const { token } = sampled
     this.#counts?.add(token)
     this.#numPicked++
     if (logprobs === null) return { token, logprob: null }
-    const likeliest = top ?? scratch.top.select(logits, Math.max(1, logprobs))
-    return { token, logprob: tokenLogprob(logits, token, likeliest, logprobs, scratch.masses) }
+    const likeliest = isShared ? top : scratch.top.select(logits, Math.max(1, logprobs))
+    const total = (isShared ? sampled.logSumExp : null) ?? logSumExp(logits, logits[likeliest[0]!]!)
+    return { token, logprob: tokenLogprob(logits, token, likeliest.subarray(0, logprobs), total) }
   }
 
   /** vLLM's order: no end before `minTokens`, biases, penalties. */

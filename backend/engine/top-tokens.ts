@@ -31,13 +31,26 @@ export class TopTokens {
       if (!Number.isNaN(logits[token]!)) this.#add(token, logits[token]!)
     }
     if (this.#count === 0) return
-    // Later ids lose against equals, so only a larger logit gets in.
-    for (let worst = this.#logits[0]!; token < end; token++) {
-      if (logits[token]! > worst) {
-        this.#sink(0, this.#count, token, logits[token]!)
-        worst = this.#logits[0]!
+    // Later ids lose against equals, so only a larger logit gets in; mostly none of four does.
+    let worst = this.#logits[0]!
+    for (; token + 3 < end; token += 4) {
+      const a = logits[token]!
+      const b = logits[token + 1]!
+      const c = logits[token + 2]!
+      const d = logits[token + 3]!
+      if (a > worst || b > worst || c > worst || d > worst) {
+        worst = this.#replaceWorst(logits, token, token + 4)
       }
     }
+    this.#replaceWorst(logits, token, end)
+  }
+
+  /** @returns the worst logit of those kept then */
+  #replaceWorst(logits: Float32Array, begin: number, end: number): number {
+    for (let token = begin; token < end; token++) {
+      if (logits[token]! > this.#logits[0]!) this.#sink(0, this.#count, token, logits[token]!)
+    }
+    return this.#logits[0]!
   }
 
   #add(token: number, logit: number): void {

@@ -132,6 +132,10 @@ describe('the log-probabilities of a prompt are those of the textbook', () => {
     const sharded = await convert(tensor, pipeline)
     for (const maxNumBatchedTokens of [128, 40]) {
       const loop = loopOf(sharded, maxNumBatchedTokens)
+      // Others are in the middle of their answers.
+      const others = ['a', 'b'].map((id) => ({ id, promptTokens: [5, 6], maxTokens: 12 }))
+      for (const other of others) loop.add(scored({ ...other, promptLogprobs: null }))
+      for (let step = 0; step < 3; step++) loop.step()
       loop.add(scored({ promptLogprobs: 0 }))
       expect(faults(scoresIn(finish(loop)), prompt, 0)).toEqual([])
     }

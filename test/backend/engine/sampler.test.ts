@@ -1,6 +1,10 @@
 import { describe, expect, test } from 'vitest'
 import { seededRandom } from '../../../backend/engine/random.ts'
-import { sample as sampleWith, type DrawParams } from '../../../backend/engine/sampler.ts'
+import {
+  numTopTokens,
+  sample as sampleWith,
+  type DrawParams,
+} from '../../../backend/engine/sampler.ts'
 import { samplerScratch } from '../../../backend/engine/sampler-scratch.ts'
 import type { Random } from '../../../backend/engine/random.ts'
 
@@ -12,8 +16,11 @@ const params = (given: Partial<DrawParams>): DrawParams => ({
   ...given,
 })
 
-const sample = (logits: Float32Array, given: DrawParams, random: Random) =>
-  sampleWith(logits, given, random, samplerScratch(logits.length))
+const sample = (logits: Float32Array, given: DrawParams, random: Random) => {
+  const scratch = samplerScratch(logits.length)
+  const top = scratch.top.select(logits, numTopTokens(given, logits.length))
+  return sampleWith(logits, given, random, scratch, top, false)?.token ?? null
+}
 
 /** How often each token is drawn in `draws` draws. */
 const histogram = (logits: Float32Array, given: Partial<DrawParams>, draws: number) => {
@@ -107,6 +114,25 @@ describe('sample', () => {
     // Of {0.5, 0.25} the first alone holds 2/3 of the mass.
     expect(histogram(logits, { topK: 2, topP: 0.66 }, 500)).toEqual([500, 0, 0, 0])
   })
+})
+
+test('a draw is the same however many of the likeliest tokens are known', () => {
+  const random = seededRandom(8)
+  for (let round = 0; round < 200; round++) {
+    // Few or many tokens to a bucket, and tokens that min-p makes impossible.
+    const spread = [0.01, 1, 20][round % 3]!
+    const logits = Float32Array.from({ length: 3_000 }, () => spread * random.next())
+    const given = params({
+      topP: round % 2 === 0 ? 0.9 * random.next() : 1,
+      minP: round % 5 === 0 ? 0.4 : 0,
+    })
+    const scratch = samplerScratch(logits.length)
+    const drawn = [1, 5, 32, 300, 3_000].map((count) => {
+      const top = scratch.top.select(logits, count)
+      return sampleWith(logits, given, seededRandom(round), scratch, top, round % 2 === 0)?.token
+    })
+    expect(new Set(drawn).size).toBe(1)
+  }
 })
 
 describe('seededRandom', () => {

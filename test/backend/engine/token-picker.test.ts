@@ -154,6 +154,9 @@ describe('log-probabilities', () => {
   test.each([
     ['greedy', {}],
     ['changed by everything', { temperature: 0.7, topK: 3, repetitionPenalty: 2 }],
+    ['at temperature 1', { temperature: 1, topP: 0.9 }],
+    ['at another temperature', { temperature: 0.7, topP: 0.9 }],
+    ['with min-p', { temperature: 1, minP: 0.2 }],
   ])('are those of the model itself, %s', (_, sampling) => {
     const random = seededRandom(11)
     const scratch = samplerScratch(500)
@@ -171,6 +174,20 @@ describe('log-probabilities', () => {
         expect(one.logprob).toBeCloseTo(expected[one.token]!, 6)
       }
     }
+  })
+
+  test.each([
+    { temperature: 1 },
+    { temperature: 1, minP: 0.5 },
+    { temperature: 0.7, minP: 0.01, topP: 0.9 },
+  ])('are the same whatever the draw came by: %j', (sampling) => {
+    // So alike that min-p leaves thousands.
+    const logits = float32Logits(seededRandom(3), 20_000, 0.2)
+    const expected = softmax(logits).map(Math.log)
+    const request = generationRequest({ logprobs: 0, sampling })
+    const picker = new TokenPicker(request, new Set())
+    const picked = picker.pick(Float32Array.from(logits), samplerScratch(20_000))
+    expect(picked?.logprob?.logprob).toBeCloseTo(expected[picked?.token ?? -1]!, 6)
   })
 
   test('sum to one over the whole vocabulary, and an impossible token has −∞', () => {

@@ -45,6 +45,7 @@ const settings: Readonly<Record<string, GivenRequest>> = {
   'logprobs 5, greedy': { logprobs: 5, sampling: { temperature: 0 } },
   'logprobs 5, top-k 50, top-p 0.9': { logprobs: 5, sampling: { ...nucleus, topK: 50 } },
   'logprobs 5, top-p 0.9': { logprobs: 5, sampling: nucleus },
+  'logprobs 5, temperature 1': { logprobs: 5, sampling: { temperature: 1 } },
 }
 
 const milliseconds = (given: GivenRequest, logits: Float32Array): string => {
