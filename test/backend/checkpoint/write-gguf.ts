@@ -1,15 +1,16 @@
-/** Writes GGUF files, sound ones and others. Whole numbers become uint32, others float32. */
+/** Writes GGUF files, sound ones and others. Whole numbers become uint32, others float32, unless typed. */
 
 export type GgufContent = {
   readonly metadata: Readonly<
-    Record<string, string | number | boolean | readonly string[] | readonly number[]>
+    Record<string, string | number | boolean | readonly string[] | readonly number[] | Int32Array>
   >
   readonly tensors: readonly {
     readonly name: string
     /** Innermost first. */
     readonly dims: readonly number[]
     readonly type: number
-    readonly data?: Float32Array
+    /** From the start of its buffer to its end. */
+    readonly data?: Float32Array | Uint8Array
     /** Where it says that it is; by default where it is. */
     readonly offset?: number
   }[]
@@ -56,6 +57,14 @@ const value = (content: GgufContent['metadata'][string]): Buffer => {
   if (typeof content !== 'object') {
     const [type, bytes] = typed(content)
     return Buffer.concat([uint32(type), bytes])
+  }
+  if (content instanceof Int32Array) {
+    return Buffer.concat([
+      uint32(9),
+      uint32(5),
+      uint64(content.length),
+      Buffer.from(content.buffer),
+    ])
   }
   const items = [...content].map(typed)
   const head = [uint32(9), uint32(items[0]?.[0] ?? 8), uint64(items.length)]

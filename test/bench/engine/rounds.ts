@@ -1,0 +1,48 @@
+/** Several systems by turns, each in a process of its own, so that what the machine does else meets all alike. */
+import { figures, type Figure } from './figures.ts'
+import { median } from './statistics.ts'
+import { scenarios, type Measured, type Scenario } from './workload.ts'
+
+export type Systems = Readonly<Record<string, (scenario: Scenario) => Promise<Measured>>>
+
+export class Results {
+  readonly #measured = new Map<string, Measured[]>()
+
+  add(system: string, scenario: Scenario, measured: Measured): void {
+    const key = `${scenario} ${system}`
+    this.#measured.set(key, [...(this.#measured.get(key) ?? []), measured])
+  }
+
+  /** All values of all rounds. */
+  of(system: string, { scenario, valuesOf }: Figure): number[] {
+    return (this.#measured.get(`${scenario} ${system}`) ?? []).flatMap((one) => [...valuesOf(one)])
+  }
+}
+
+export const measureInRounds = async (rounds: number, systems: Systems): Promise<Results> => {
+  const results = new Results()
+  for (let round = 0; round < rounds; round++) {
+    for (const scenario of Object.keys(scenarios) as Scenario[]) {
+      for (const [name, measure] of Object.entries(systems)) {
+        results.add(name, scenario, await measure(scenario))
+        console.error(`round ${round + 1} of ${rounds}: ${name}, ${scenario}`)
+      }
+    }
+  }
+  return results
+}
+
+/** How many times as good `ours` is. */
+export const betterBy = ({ isBetter }: Figure, ours: number, theirs: number): string =>
+  `${(isBetter === 'higher' ? ours / theirs : theirs / ours).toFixed(2)}x`
+
+/** Medians of all systems, and how much better each is than the first: rows of a table. */
+export const compareToFirst = (results: Results, systems: readonly string[]): string[][] =>
+  figures.map((figure) => {
+    const medians = systems.map((system) => median(results.of(system, figure)))
+    const columns = medians.map((value, index) => {
+      const text = value.toFixed(figure.digits)
+      return index === 0 ? text : `${text} (${betterBy(figure, value, medians[0] ?? 0)})`
+    })
+    return [figure.name, ...columns]
+  })

@@ -1,0 +1,114 @@
+/** What each system is asked to do in its own process, and how that is timed: the same for all. */
+import { randomSource } from '../../backend/graph/random-source.ts'
+import { shape135M } from './models/random-llama.ts'
+import { processMemory, type Memory } from './process-memory.ts'
+
+/** `one` sequence at a time, or `sixteen` together: each with no more context than it needs. */
+export const scenarios = {
+  one: { numSequences: 1, contextSize: 768 },
+  sixteen: { numSequences: 16, contextSize: 288 },
+} as const
+
+export type Scenario = keyof typeof scenarios
+
+export const sampling = { temperature: 0.8, topK: 40, topP: 0.95 } as const
+
+const promptLength = 128
+const newTokens = 128
+const longPromptLength = 512
+
+/** A system under test, loaded. */
+export type System = {
+  /** Generates `maxTokens` tokens, whatever they are, and calls `onToken` with each as it arrives. */
+  generate(prompt: readonly number[], maxTokens: number, onToken: () => void): Promise<void>
+  close(): Promise<void>
+}
+
+export type Measured = {
+  /** From the first call of the system's API until it is ready for prompts. */
+  readonly loadMs: number
+  /** From the start of the process. */
+  readonly firstTokenMs: number
+  readonly loaded: Memory
+  /** After all that follows. */
+  readonly used: Memory
+  /** To the first token of a prompt of 512; `one` only. */
+  readonly prefillMs: readonly number[]
+  /** While all sequences decode. */
+  readonly decodeTokensPerSecond: readonly number[]
+  /** From the requests to the last token, prompts included. */
+  readonly wholeTokensPerSecond: readonly number[]
+}
+
+const random = randomSource(7)
+
+const { vocabSize } = shape135M
+
+/** Anew each time: no cache of prompts helps. */
+const randomPrompt = (length: number): number[] =>
+  Array.from({ length }, () => 300 + Math.floor(((random() + 1) / 2) * (vocabSize - 300)))
+
+const prefill = async (system: System): Promise<number> => {
+  const prompt = randomPrompt(longPromptLength)
+  const startedAt = performance.now()
+  let elapsed = 0
+  await system.generate(prompt, 1, () => (elapsed = performance.now() - startedAt))
+  return elapsed
+}
+
+/** Tokens a second, decoding alone and as a whole. */
+const decode = async (
+  system: System,
+  numSequences: number,
+): Promise<{ readonly decoding: number; readonly whole: number }> => {
+  const startedAt = performance.now()
+  const arrivals = Array.from({ length: numSequences }, (): number[] => [])
+  await Promise.all(
+    arrivals.map((times) =>
+      system.generate(randomPrompt(promptLength), newTokens, () => times.push(performance.now())),
+    ),
+  )
+  const endedAt = performance.now()
+  // From when the last prompt is done until the first sequence ends, all of them decode.
+  const from = Math.max(...arrivals.map((times) => times[0] ?? Infinity))
+  const to = Math.min(...arrivals.map((times) => times.at(-1) ?? -Infinity))
+  const numTokens = arrivals.flat().filter((time) => time > from && time <= to).length
+  return {
+    decoding: numTokens / ((to - from) / 1000),
+    whole: (numSequences * newTokens) / ((endedAt - startedAt) / 1000),
+  }
+}
+
+/** Of the workload, in one process. */
+const repeats = 2
+
+export const measure = async (
+  load: () => Promise<System>,
+  scenario: Scenario,
+): Promise<Measured> => {
+  const startedAt = performance.now()
+  const system = await load()
+  const loadMs = performance.now() - startedAt
+  const loaded = processMemory()
+  let firstTokenMs = 0
+  await system.generate(randomPrompt(16), 1, () => (firstTokenMs = performance.now()))
+  const { numSequences } = scenarios[scenario]
+  const [prefillMs, decodeTokensPerSecond, wholeTokensPerSecond]: number[][] = [[], [], []]
+  for (let repeat = 0; repeat < repeats; repeat++) {
+    if (scenario === 'one') prefillMs?.push(await prefill(system))
+    const { decoding, whole } = await decode(system, numSequences)
+    decodeTokensPerSecond?.push(decoding)
+    wholeTokensPerSecond?.push(whole)
+  }
+  const used = processMemory()
+  await system.close()
+  return {
+    loadMs,
+    firstTokenMs,
+    loaded,
+    used,
+    prefillMs: prefillMs ?? [],
+    decodeTokensPerSecond: decodeTokensPerSecond ?? [],
+    wholeTokensPerSecond: wholeTokensPerSecond ?? [],
+  }
+}
