@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import koffi, { type LibraryHandle } from 'koffi'
+import { disableTelemetry } from './telemetry.ts'
 
 /** The oldest `OrtApi` that has every function in api.ts: the table is append-only. */
 const apiVersion = 22
@@ -60,6 +61,7 @@ export type Library = {
  * @throws when the platform, the package or the version does not fit
  */
 export const loadLibrary = (): Library => {
+  disableTelemetry()
   const handle = koffi.load(findLibrary())
   // struct OrtApiBase { const OrtApi *(*GetApi)(uint32_t); const char *(*GetVersionString)(); }
   const base: bigint = handle.func('OrtGetApiBase', 'void *', [])()

@@ -1,0 +1,23 @@
+/**
+ * ONNX Runtime 1.30 collects how it is used, in a database in the user's home, and sends it to its makers.
+ * Nothing of what runs here is theirs to know.
+ */
+import { isMainThread } from 'node:worker_threads'
+import koffi from 'koffi'
+
+const variable = 'ORT_DISABLE_TELEMETRY'
+
+/** The C library, whose environment ONNX Runtime reads. */
+const cLibraries: Partial<Record<NodeJS.Platform, string>> = {
+  linux: 'libc.so.6',
+  darwin: 'libSystem.dylib',
+}
+
+/** To be called before the library is loaded: it looks only then. */
+export const disableTelemetry = (): void => {
+  process.env[variable] = '1'
+  // In a worker process.env is a copy, which no library sees.
+  const library = cLibraries[process.platform]
+  if (isMainThread || library === undefined) return
+  koffi.load(library).func('setenv', 'int', ['str', 'str', 'int'])(variable, '1', 1)
+}
