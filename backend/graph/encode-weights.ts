@@ -115,7 +115,7 @@ const quantizeBlock8: QuantizeBlock = (values, begin, end, codes, out) => {
  * How many steps the largest value of a block is tried at. At 8, where ggml's Q4_0 puts it, what was
  * quantised so before comes back exactly; less or more gives some blocks a smaller error in all.
  */
-const trialSteps = [8, 7.1, 7.4, 7.7, 8.3, 8.6, 8.9]
+const trialSteps = [8, 7.1, 8.6]
 
 /**
  * value = (code − 8) · scale, codes 0 to 15; the scale has the sign that puts the largest value at the
