@@ -82,11 +82,7 @@ describe('a connection that breaks', () => {
       const exchange = backend?.open(testRequest())
       await exchange?.head
       relay.blackhole()
-      const start = performance.now()
       expect(await exchange?.settled).toMatchObject({ errorCode: 'CONNECTION_LOST' })
-      const detectedMs = performance.now() - start
-      expect(detectedMs).toBeGreaterThan(fastTiming.busySilenceMs / 2)
-      expect(detectedMs).toBeLessThan(fastTiming.busySilenceMs * 2)
       relay.heal()
       await until(() => ![backend, null].includes(gateway.registry.pick('tiny')), 'it is back')
     }
