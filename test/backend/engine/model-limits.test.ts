@@ -29,9 +29,9 @@ test.each([
 })
 
 test('a prompt that is surely too long needs no count', () => {
-  expect(() => checkPromptFits(63, 64, 'messages')).not.toThrow()
-  expect(() => checkPromptFits(64, 64, 'messages')).toThrow(
-    exceeded('your prompt has at least 64 tokens'),
+  expect(() => checkPromptFits(64, 64, 'messages')).not.toThrow()
+  expect(() => checkPromptFits(65, 64, 'messages')).toThrow(
+    exceeded('your prompt has at least 65 tokens'),
   )
 })
 
