@@ -24,7 +24,7 @@ const hitsOf = async (apiKey: string, question: string): Promise<number> => {
 
 test('what was chosen is told in one line, and holds', async () => {
   await burrow.process.printed(
-    /maxModelLen=1024 modelContext=2048 maxNumSeqs=2 cacheSlots=3 cache="18 MiB of 20 MiB" maxNumBatchedTokens=64/,
+    /maxModelLen=1024 modelContext=2048 maxNumSeqs=2 cacheSlots=3 cacheDtype=float32 cache="18 MiB of 20 MiB" maxNumBatchedTokens=64/,
   )
   const tooLong = { model: burrow.model, prompt: 'a'.repeat(3_000), max_tokens: 4 }
   const response = await burrow.post('/v1/completions', tooLong)
