@@ -1,29 +1,50 @@
 /** Makes a converted model ready for an int8 KV cache, once: its scales are measured on a few texts. */
+import { access, constants } from 'node:fs/promises'
+import { withFolderLock } from '../conversion/folder-lock.ts'
 import { hasInt8Cache, writeInt8Cache } from '../graph/int8-cache.ts'
+import { ModelFolderError } from '../model-folder-error.ts'
 import { calibrateCache } from '../sharding/calibrate-cache.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
 import { calibrationTexts } from './calibration-texts.ts'
 import type { EngineThreadData } from './messages.ts'
 
+type Converted = Pick<
+  EngineThreadData,
+  'graphFolder' | 'modelFolder' | 'ropeOverride' | 'vocabSize' | 'intraOpNumThreads'
+>
+
 /** @throws ModelFolderError, OrtError */
-export const prepareInt8Cache = async (
-  tokenizer: Tokenizer,
-  {
-    graphFolder,
-    modelFolder,
-    ropeOverride,
-    vocabSize,
-    intraOpNumThreads,
-  }: Pick<
-    EngineThreadData,
-    'graphFolder' | 'modelFolder' | 'ropeOverride' | 'vocabSize' | 'intraOpNumThreads'
-  >,
-): Promise<void> => {
+export const prepareInt8Cache = async (tokenizer: Tokenizer, model: Converted): Promise<void> => {
+  const { graphFolder } = model
   if (hasInt8Cache(graphFolder)) return
+  try {
+    await access(graphFolder, constants.W_OK)
+  } catch {
+    throw new ModelFolderError(
+      graphFolder,
+      'it is read-only, and has no graphs for an int8 KV cache yet: serve it once where it can be written, or without --kv-cache-dtype',
+    )
+  }
+  // A conversion to the same folder must not replace the weights meanwhile.
+  await withFolderLock(`${graphFolder}.lock`, { onWait: () => {} }, async () => {
+    if (!hasInt8Cache(graphFolder)) await measureAndWrite(tokenizer, model)
+  })
+}
+
+const measureAndWrite = async (
+  tokenizer: Tokenizer,
+  { graphFolder, modelFolder, ropeOverride, vocabSize, intraOpNumThreads }: Converted,
+): Promise<void> => {
   const texts = calibrationTexts.map((text) =>
     // Some tokenizers know tokens that their model has no row for.
     tokenizer.encode(text, true).filter((token) => token < vocabSize),
   )
+  if (texts.every((text) => text.length === 0)) {
+    throw new ModelFolderError(
+      modelFolder,
+      'its tokenizer knows no token of the texts that the int8 KV cache is measured with: serve it without --kv-cache-dtype',
+    )
+  }
   const scales = calibrateCache(graphFolder, texts, intraOpNumThreads)
   await writeInt8Cache(graphFolder, { modelFolder, ropeOverride }, scales)
 }

@@ -138,7 +138,7 @@ export class StepLoop {
     while (sequence.cachedTokens < end) {
       const logits = this.#run(sequence, slot, end)
       const told = this.#score(sequence, logits)
-      if (told === null) return this.#end(sequence, 'error')
+      if (told === null) return this.#fail(sequence, 'the logits of its prompt are no numbers')
       scores.push(...told)
       last = logits.subarray(-this.#options.vocabSize)
     }
@@ -173,7 +173,8 @@ export class StepLoop {
   #begin(sequence: Sequence, logits: Float32Array): GenerationEvent {
     if (sequence.request.maxTokens === 0) {
       const [likeliest = 0] = this.#scratch.top.select(logits, 1)
-      return this.#end(sequence, Number.isFinite(logits[likeliest]) ? 'length' : 'error')
+      if (Number.isFinite(logits[likeliest])) return this.#end(sequence, 'length')
+      return this.#fail(sequence, 'the logits after its prompt are no numbers')
     }
     this.#scheduler.startDecoding(sequence)
     const event = this.#append(sequence, logits)
@@ -224,9 +225,14 @@ export class StepLoop {
 
   /** Only this sequence ends: the others have slots and logits of their own. */
   #end(sequence: Sequence, end: GenerationEnd): GenerationEvent {
-    // Logits that are no numbers come of rows that are none.
-    this.#remove(sequence, { keepRows: end !== 'error' })
+    this.#remove(sequence, { keepRows: true })
     return guarded(sequence, () => sequence.end(end))
+  }
+
+  /** The same, because it cannot go on: its rows are worth nothing. */
+  #fail(sequence: Sequence, reason: string): GenerationEvent {
+    this.#remove(sequence, { keepRows: false })
+    return sequence.fail(reason)
   }
 
   #remove(sequence: Sequence, rows: { readonly keepRows: boolean }): void {

@@ -1,7 +1,7 @@
 /**
  * In which numbers the KV cache holds keys and values. int8 takes a quarter of the memory and, at long
  * contexts, about half the time of a step; each channel of a head then has one scale for all positions,
- * measured beforehand (engine/calibrate-cache.ts).
+ * measured beforehand (sharding/calibrate-cache.ts).
  */
 export const cacheDtypes = ['float32', 'int8'] as const
 export type CacheDtype = (typeof cacheDtypes)[number]

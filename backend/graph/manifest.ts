@@ -14,13 +14,14 @@ import {
   type WeightDtype,
 } from './weight-format.ts'
 
-/** Raised whenever what convert.ts writes changes: older conversions are then made anew. */
-export const formatVersion = 5
+/** Raised whenever what a conversion writes changes: older ones are then made anew. */
+export const formatVersion = 6
 
 /** Files of a converted model's folder; where several ranks share it, each has its own weights. */
 export const graphFiles = {
   weights: 'weights.bin',
   manifest: 'manifest.json',
+  int8Cache: 'int8-cache.json',
 } as const
 
 export type RankFiles = {

@@ -47,6 +47,7 @@ export const calibrateCache = (
   } finally {
     decoder.close()
   }
+  for (const { keys } of scales) shareOverPairs(keys, headDim)
   // A channel that was always zero: any scale will do but zero, by which codes are divided.
   for (const { keys, values } of scales) {
     for (const scale of [keys, values]) {
@@ -55,4 +56,17 @@ export const calibrateCache = (
     }
   }
   return scales
+}
+
+/**
+ * Keys are cached rotated: at some position or other, later than any that was measured, each channel has
+ * the length of the pair that it is rotated with.
+ */
+const shareOverPairs = (keys: Float32Array, headDim: number): void => {
+  const half = headDim / 2
+  for (let begin = 0; begin < keys.length; begin += headDim) {
+    for (let i = begin; i < begin + half; i++) {
+      keys[i] = keys[i + half] = Math.hypot(keys[i]!, keys[i + half]!)
+    }
+  }
 }
