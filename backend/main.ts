@@ -9,6 +9,7 @@ import { OnnxEngine, type OnnxEngineOptions } from './engine/engine.ts'
 import { RecoveringEngine } from './engine/recovering-engine.ts'
 import { readGenerationConfig } from './generation-config.ts'
 import { openModel } from './conversion/open-model.ts'
+import { hasInt8Cache } from './graph/int8-cache.ts'
 import { bytesPerToken } from './graph/kv-cache.ts'
 import { createHandleMemory } from './onnxruntime/handle-table.ts'
 import type { LoadedModel } from './served-model.ts'
@@ -91,9 +92,13 @@ const loadModel = async (config: BackendConfig, log: Log) => {
     cache: `${formatByteSize(plan.cacheBytes)} of ${formatByteSize(memory)}`,
     maxNumBatchedTokens,
   })
+  if (config.engine.kvCacheDtype === 'int8' && !hasInt8Cache(graphFolder)) {
+    log.info('measuring the scales of the int8 KV cache, once', { model: servedModelName })
+  }
   const engine = await startEngine(log, {
     modelFolder,
     graphFolder,
+    fingerprint: manifest.fingerprint,
     numSlots,
     maxNumSeqs,
     maxNumRequests,

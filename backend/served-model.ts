@@ -127,6 +127,8 @@ export const generationRequests = (
   checkTokens(model, biasedTokens, 'logit_bias')
   const maxTokens = newTokenLimit(promptTokens.length, request.maxTokens, model.maxModelLen, param)
   checkMinTokens(minTokens, maxTokens)
+  const promptLogprobs = promptLogprobsOf(request, echo !== null)
+  checkPromptLogprobs(request.n, promptTokens.length, promptLogprobs)
   const { samplingDefaults } = model
   const seed = request.seed ?? randomSeed()
   const common = {
@@ -154,7 +156,7 @@ export const generationRequests = (
   const choice = (index: number): GenerationRequest => ({
     ...common,
     id: index === 0 ? id : `${id}-${index}`,
-    promptLogprobs: index === 0 ? promptLogprobsOf(request, echo !== null) : null,
+    promptLogprobs: index === 0 ? promptLogprobs : null,
     sampling: { ...sampling, seed: choiceSeed(seed, index) },
   })
   const others = Array.from({ length: request.n - 1 }, (_, index) => choice(index + 1))
@@ -169,6 +171,22 @@ const promptLogprobsOf = (
   const echoed = hasEcho ? logprobs : undefined
   if (promptLogprobs === undefined) return echoed ?? null
   return Math.max(promptLogprobs, echoed ?? 0)
+}
+
+/** Each of them is some 90 bytes of JSON, which the HTTP thread writes in one go. */
+const maxPromptLogprobs = 200_000
+
+/** Every choice tells those of the prompt. */
+const checkPromptLogprobs = (n: number, promptTokens: number, numTop: number | null): void => {
+  if (numTop === null) return
+  const count = n * promptTokens * (numTop + 1)
+  if (count <= maxPromptLogprobs) return
+  throw new InvalidRequest(
+    `The answer would have ${count} log-probabilities of the prompt (n ${n}, ${promptTokens} tokens, ` +
+      `${numTop + 1} for each), and may have ${maxPromptLogprobs}: ask for fewer, or send a shorter prompt.`,
+    'prompt_logprobs',
+    'invalid_value',
+  )
 }
 
 const randomSeed = (): number => crypto.getRandomValues(new Uint32Array(1))[0]!

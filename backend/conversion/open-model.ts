@@ -31,7 +31,7 @@ const progressIntervalMs = 10_000
 /** One folder for each model folder and form, whatever names they share. */
 const conversionName = (modelFolder: string, flags: ConversionFlags): string => {
   const hash = createHash('sha256').update(modelFolder).digest('hex').slice(0, 12)
-  const { parallel, format } = convertOptions(flags)
+  const { parallel, format, ropeOverride } = convertOptions(flags)
   const { tensorParallelSize, pipelineParallelSize } = parallel
   const isWhole = tensorParallelSize * pipelineParallelSize === 1
   return [
@@ -40,6 +40,7 @@ const conversionName = (modelFolder: string, flags: ConversionFlags): string => 
     ...(isWhole ? [] : [`tp${tensorParallelSize}`, `pp${pipelineParallelSize}`]),
     ...(format.dtype === 'auto' ? [] : [format.dtype]),
     ...(format.quantization === 'none' ? [] : [format.quantization]),
+    ...(ropeOverride ? [`${ropeOverride.type}${ropeOverride.factor}`] : []),
   ].join('-')
 }
 

@@ -8,6 +8,8 @@ export type EngineThreadData = {
   readonly modelFolder: string
   /** Where the converted graph is. */
   readonly graphFolder: string
+  /** Of the graph (graph/manifest.ts), where another one must not be loaded in its place. */
+  readonly fingerprint?: string
   /** Slots of the KV cache. */
   readonly numSlots: number
   readonly maxNumSeqs: number

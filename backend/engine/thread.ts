@@ -33,6 +33,12 @@ const decoder = openDecoder(data.graphFolder, {
     throw reason
   },
 })
+if (data.fingerprint !== undefined && data.fingerprint !== decoder.manifest.fingerprint) {
+  decoder.close()
+  throw new Error(
+    `the converted model in ${data.graphFolder} was replaced by another one: restart the backend`,
+  )
+}
 const loop = new StepLoop(decoder, tokenizer, {
   numSlots: data.numSlots,
   maxNumSeqs: data.maxNumSeqs,

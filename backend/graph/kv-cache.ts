@@ -12,11 +12,16 @@ export type KvCacheSizes = Pick<Manifest, 'numLayers' | 'numKvHeads' | 'headDim'
   readonly capacity: number
 }
 
-/** What a token takes in all layers together. */
+/** What a token takes in all layers and ranks together; each rank has a head at least. */
 export const bytesPerToken = (
-  { numLayers, numKvHeads, headDim }: Pick<Manifest, 'numLayers' | 'numKvHeads' | 'headDim'>,
+  {
+    numLayers,
+    numKvHeads,
+    headDim,
+    tensorParallelSize,
+  }: Pick<Manifest, 'numLayers' | 'numKvHeads' | 'headDim' | 'tensorParallelSize'>,
   dtype: CacheDtype,
-): number => 2 * numLayers * numKvHeads * headDim * cacheBytes[dtype]
+): number => 2 * numLayers * Math.max(numKvHeads, tensorParallelSize) * headDim * cacheBytes[dtype]
 
 type CacheArray = Float32Array | Int8Array
 

@@ -1,3 +1,4 @@
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { convertModel } from '../../../backend/conversion/convert.ts'
@@ -63,4 +64,45 @@ test('the scales are the same however the model is split', async () => {
     scales.flatMap(({ keys, values }) => [...keys, ...values])
   expect(actual).toHaveLength(3)
   expect(maxDifference(numbers(actual), numbers(expected))).toBeLessThan(1e-6)
+})
+
+test('keys that rotation makes larger than any that were measured are not cut off', async () => {
+  // One channel of a pair of little frequency is large: hundreds of positions on, its partner is.
+  const far = new TinyLlama({ rope_theta: 10000, max_position_embeddings: 1024 }, 5)
+  const weight = far.tensors['model.layers.0.self_attn.k_proj.weight']!
+  const { hiddenSize } = far.config
+  for (const row of [6, 22]) {
+    const values = weight.values.subarray(row * hiddenSize, (row + 1) * hiddenSize)
+    for (let i = 0; i < values.length; i++) values[i] = values[i]! * 4
+  }
+  const folder = tempFolder()
+  far.write(folder)
+  const graph = join(folder, 'graph')
+  await convertModel(folder, graph)
+  const text = Array.from({ length: 900 }, (_, i) => (i * 31 + (i >> 3)) % 50)
+  const scales = calibrateCache(graph, [text.slice(0, 100)], 1)
+  await writeInt8Cache(graph, { modelFolder: folder }, scales)
+  const last = (cacheDtype: 'float32' | 'int8'): number[] => {
+    const decoder = openDecoder(graph, { ...options, capacity: 1024, cacheDtype })
+    const logits = [...decoder.prefill(0, 0, text)]
+    decoder.close()
+    return logits
+  }
+  expect(maxDifference(last('int8'), last('float32'))).toBeLessThan(0.1)
+})
+
+test('graphs that are torn, or of another conversion, do not count', async () => {
+  const { folder, graph } = await convert({ tensorParallelSize: 1, pipelineParallelSize: 1 })
+  const scales = calibrateCache(graph, [prompt], 1)
+  await writeInt8Cache(graph, { modelFolder: folder }, scales)
+  writeFileSync(join(graph, 'model.int8-cache.onnx'), '')
+  expect(hasInt8Cache(graph)).toBe(false)
+  await writeInt8Cache(graph, { modelFolder: folder }, scales)
+  expect(hasInt8Cache(graph)).toBe(true)
+  const record = join(graph, 'int8-cache.json')
+  writeFileSync(
+    record,
+    readFileSync(record, 'utf8').replace(/"fingerprint": "../, '"fingerprint": "zz'),
+  )
+  expect(hasInt8Cache(graph)).toBe(false)
 })
