@@ -15,8 +15,10 @@ const cLibraries: Partial<Record<NodeJS.Platform, string>> = {
 
 /** To be called before the library is loaded: it looks only then. */
 export const disableTelemetry = (): void => {
+  // A worker has a copy of what the main thread had: then it is done.
+  if (process.env[variable] === '1') return
   process.env[variable] = '1'
-  // In a worker process.env is a copy, which no library sees.
+  // A worker's own change is one of its copy, which no library sees.
   const library = cLibraries[process.platform]
   if (isMainThread || library === undefined) return
   koffi.load(library).func('setenv', 'int', ['str', 'str', 'int'])(variable, '1', 1)
