@@ -4,7 +4,7 @@ import { ApiError } from '../../shared/errors.ts'
 import type { Log } from '../../shared/log.ts'
 import { createHandleMemory } from '../onnxruntime/handle-table.ts'
 import { checkRequest } from './check-request.ts'
-import type { EngineStats, GenerationRequest } from './generation.ts'
+import { noStats, type EngineStats, type GenerationRequest } from './generation.ts'
 import { GenerationStream } from './generation-stream.ts'
 import type { EngineThreadData, FromEngine, ToEngine } from './messages.ts'
 
@@ -59,15 +59,7 @@ export class OnnxEngine implements Engine {
   readonly #log: Log | undefined
   readonly #streams = new Map<string, GenerationStream>()
   readonly #ready = Promise.withResolvers<void>()
-  #stats: EngineStats = {
-    running: 0,
-    waiting: 0,
-    prefixCacheQueries: 0,
-    prefixCacheHits: 0,
-    preemptions: 0,
-    generatedTokens: 0,
-    prefilledTokens: 0,
-  }
+  #stats: EngineStats = noStats
   #state: 'running' | 'closing' | 'ended' = 'running'
 
   private constructor(worker: Worker, options: OnnxEngineOptions, log: Log | undefined) {

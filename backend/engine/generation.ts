@@ -80,3 +80,14 @@ export type EngineStats = SchedulerStats & {
   /** Tokens computed for prompts since the start, and again for preempted sequences. */
   readonly prefilledTokens: number
 }
+
+/** Of an engine that has done nothing yet. */
+export const noStats: EngineStats = {
+  running: 0,
+  waiting: 0,
+  prefixCacheQueries: 0,
+  prefixCacheHits: 0,
+  preemptions: 0,
+  generatedTokens: 0,
+  prefilledTokens: 0,
+}

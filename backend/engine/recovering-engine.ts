@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Log } from '../../shared/log.ts'
 import { engineUnavailable, type Engine, type EngineState } from './engine.ts'
-import type { EngineStats, GenerationRequest } from './generation.ts'
+import { noStats, type EngineStats, type GenerationRequest } from './generation.ts'
 import type { GenerationStream } from './generation-stream.ts'
 import { defaultRestartLimits, RestartPolicy, type RestartLimits } from './restart-policy.ts'
 
@@ -17,16 +17,6 @@ export type RecoveringEngineOptions = {
   readonly start: (signal: AbortSignal) => Promise<MortalEngine>
   readonly log: Log
   readonly limits?: RestartLimits
-}
-
-const noStats: EngineStats = {
-  running: 0,
-  waiting: 0,
-  prefixCacheQueries: 0,
-  prefixCacheHits: 0,
-  preemptions: 0,
-  generatedTokens: 0,
-  prefilledTokens: 0,
 }
 
 export class RecoveringEngine implements Engine {

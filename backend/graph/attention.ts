@@ -7,7 +7,7 @@ import type { ModelConfig } from '../checkpoint/config.ts'
 import type { Attribute, Initializer, Node } from '../onnx/model.ts'
 import type { CacheDtype, LayerScales } from './cache-dtype.ts'
 import { linear, type Matrices } from './linear.ts'
-import { contrib, norm } from './operators.ts'
+import { contrib, int64, norm } from './operators.ts'
 import { biasName } from './weights.ts'
 
 /** The input and output names of one layer's keys and values. */
@@ -37,11 +37,6 @@ export const cacheScaleInitializers = (
       data: new Uint8Array(buffer, byteOffset, byteLength),
     }),
   )
-}
-
-const int64 = (name: string, ...values: readonly number[]): Initializer => {
-  const data = new Uint8Array(BigInt64Array.from(values, BigInt).buffer)
-  return { name, type: 'int64', dims: [values.length], data }
 }
 
 /** Shapes that the norms of query and key heads need; 0 keeps a dimension as it is. */

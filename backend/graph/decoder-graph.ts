@@ -23,7 +23,7 @@ import { attentionNodes, attentionShapes, cacheNames, cacheScaleInitializers } f
 import type { CacheDtype, CacheScales, LayerScales } from './cache-dtype.ts'
 import { feedForwardNodes } from './feed-forward.ts'
 import { linear, lookUp, lookUpTable, matricesOf, type Matrices } from './linear.ts'
-import { addAndNorm, norm } from './operators.ts'
+import { addAndNorm, int64, norm } from './operators.ts'
 import type { Block, Segment } from './segments.ts'
 import { shareOf, type RankPlan } from './shard-plan.ts'
 import type { Weight } from './weights.ts'
@@ -144,19 +144,11 @@ const segmentNodes = (model: RankModel, segment: Segment): Node[] => {
 }
 
 /** Constants of shape and axis that nodes refer to. */
-const constants = (config: ModelConfig): Initializer[] => {
-  const int64 = (name: string, ...values: readonly number[]): Initializer => ({
-    name,
-    type: 'int64',
-    dims: [values.length],
-    data: new Uint8Array(BigInt64Array.from(values, BigInt).buffer),
-  })
-  return [
-    int64('rows_shape', -1, config.hiddenSize),
-    int64('parts_axis', 0),
-    ...attentionShapes(config),
-  ]
-}
+const constants = (config: ModelConfig): Initializer[] => [
+  int64('rows_shape', -1, config.hiddenSize),
+  int64('parts_axis', 0),
+  ...attentionShapes(config),
+]
 
 /** What all graphs of a rank have in common. */
 export type RankModel = {

@@ -1,8 +1,14 @@
 /** The operators that the decoder's parts are made of, as nodes of its graph. */
-import type { Node } from '../onnx/model.ts'
+import type { Initializer, Node } from '../onnx/model.ts'
 
 /** ONNX Runtime's own operators. */
 export const contrib = 'com.microsoft'
+
+/** A constant vector, such as shapes and axes are. */
+export const int64 = (name: string, ...values: readonly number[]): Initializer => {
+  const data = new Uint8Array(BigInt64Array.from(values, BigInt).buffer)
+  return { name, type: 'int64', dims: [values.length], data }
+}
 
 /** The RMS norm over the last dimension. */
 export const norm = (x: string, scale: string, y: string, epsilon: number): Node => ({

@@ -1,6 +1,6 @@
 /** An engine whose events a test pushes by hand. */
 import type { Engine } from '../../backend/engine/engine.ts'
-import type { GenerationRequest } from '../../backend/engine/generation.ts'
+import { noStats, type GenerationRequest } from '../../backend/engine/generation.ts'
 import { GenerationStream } from '../../backend/engine/generation-stream.ts'
 
 export class ScriptedEngine implements Engine {
@@ -32,15 +32,7 @@ export class ScriptedEngine implements Engine {
   }
 
   stats() {
-    return {
-      running: 0,
-      waiting: 0,
-      prefixCacheQueries: 0,
-      prefixCacheHits: 0,
-      preemptions: 0,
-      generatedTokens: 0,
-      prefilledTokens: 0,
-    }
+    return noStats
   }
 
   async close(): Promise<void> {}

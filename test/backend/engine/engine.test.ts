@@ -1,5 +1,3 @@
-import { statSync } from 'node:fs'
-import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { bundledModelFolder } from '../../../backend/config.ts'
 import {
@@ -302,26 +300,4 @@ describe('the thread', () => {
     await expect(startEngine({ graphFolder: '/nowhere' })).rejects.toThrow('/nowhere')
     await expect(startEngine({ maxModelLen: 4_096 })).rejects.toThrow('capacity')
   })
-})
-
-test('an engine with an int8 cache answers, and the next one finds its graphs', async () => {
-  const graphs = join(folder, 'model.int8-cache.onnx')
-  const answers: string[] = []
-  const written: number[] = []
-  for (let start = 0; start < 2; start++) {
-    const engine = await startEngine({ cacheDtype: 'int8' })
-    let text = ''
-    for await (const event of engine.add(request())) text += event.text
-    answers.push(text)
-    written.push(statSync(graphs).mtimeMs)
-    await engine.close()
-  }
-  expect(answers).toEqual(['3+5=8', '3+5=8'])
-  expect(written[0]).toBe(written[1])
-})
-
-test('an engine does not load another model than the one it was made for', async () => {
-  await expect(startEngine({ fingerprint: 'of another' })).rejects.toThrow(
-    'was replaced by another one: restart the backend',
-  )
 })
