@@ -1,21 +1,22 @@
 /** Converts a checkpoint into the folder that decoder.ts runs, once. */
-import { mkdir, rm, stat } from 'node:fs/promises'
+import { mkdir, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import type { Log } from '../../shared/log.ts'
 import { Checkpoint } from '../checkpoint/checkpoint.ts'
 import { readConfigText } from '../checkpoint/config-text.ts'
 import { parseConfig } from '../checkpoint/config.ts'
 import type { RopeOverride } from '../checkpoint/rope-scaling.ts'
-import { rankFiles, readManifest, type Manifest } from '../graph/manifest.ts'
+import type { Manifest } from '../graph/manifest.ts'
 import { planShards, type ParallelSizes } from '../graph/shard-plan.ts'
 import { plainFormat } from '../graph/weight-format.ts'
 import { fillGaps, type FileRange } from './checksums.ts'
 import { planConversion, type ConversionPlan, type FormatWish } from './conversion-plan.ts'
+import { findConversion } from './find-conversion.ts'
 import { finishFolder } from './finish-folder.ts'
 import { fingerprint } from './fingerprint.ts'
 import { withFolderLock } from './folder-lock.ts'
 import type { FinishedPiece } from './journal.ts'
-import { openPartialFolder } from './partial-folder.ts'
+import { hasJournal, openPartialFolder } from './partial-folder.ts'
 import type { WrittenRange } from './piece-writer.ts'
 import { pieceBytes } from './pieces.ts'
 import type { Progress } from './progress.ts'
@@ -43,23 +44,6 @@ export type ConvertOptions = {
 }
 
 const alone: ParallelSizes = { tensorParallelSize: 1, pipelineParallelSize: 1 }
-
-/** The conversion in `folder`, if it is whole and of this fingerprint. */
-const findConversion = async (folder: string, wanted: string): Promise<Manifest | null> => {
-  try {
-    const manifest = readManifest(folder)
-    if (manifest.fingerprint !== wanted) return null
-    const plans = planShards(manifest, manifest, manifest.quantization)
-    const sizes = await Promise.all(
-      plans.map(async (plan) => (await stat(join(folder, rankFiles(plans, plan).weights))).size),
-    )
-    const numBytes = sizes.reduce((sum, size) => sum + size, 0)
-    return numBytes === manifest.weightsBytes ? manifest : null
-  } catch {
-    // Missing, half or of another version: converting anew is the answer to each.
-    return null
-  }
-}
 
 /** Ranges of the files of weights, with the zeros between them. */
 const weightRanges = (
@@ -135,13 +119,17 @@ export const convertModel = async (
   const { path: configPath, text: configText } = await readConfigText(modelFolder)
   const config = parseConfig(configPath, configText, ropeOverride)
   const shards = planShards(config, parallel, format.quantization)
-  const textFiles = options.isSelfContained === true ? await readTextFiles(modelFolder) : new Map()
+  const textFiles =
+    options.isSelfContained === true
+      ? await readTextFiles(modelFolder)
+      : new Map<string, Uint8Array>()
   const { tensorParallelSize, pipelineParallelSize } = parallel
   const { dtype, quantization } = format
   const wish = { tensorParallelSize, pipelineParallelSize, dtype, quantization, ropeOverride }
   const texts = new Map<string, string | Uint8Array>([['config', configText], ...textFiles])
   const source = await fingerprint(modelFolder, wish, texts)
-  const existing = await findConversion(outFolder, source)
+  const find = (folder: string) => findConversion(folder, source, textFiles.keys())
+  const existing = await find(outFolder)
   if (existing !== null) return existing
 
   const checkpoint = await Checkpoint.open(modelFolder)
@@ -164,7 +152,7 @@ export const convertModel = async (
   const onWait = () => log?.info('waiting for another process that converts to the same folder')
   return withFolderLock(`${outFolder}.lock`, { onWait, signal }, async () => {
     await removeLeftovers(partial)
-    const meanwhile = await findConversion(outFolder, source)
+    const meanwhile = await find(outFolder)
     if (meanwhile !== null) {
       await rm(partial, { recursive: true, force: true })
       return meanwhile
@@ -172,7 +160,7 @@ export const convertModel = async (
     await refuseForeignFiles(outFolder)
     log?.info('converting model', { model: basename(modelFolder) })
     // One that was killed after its last piece needs no work but this.
-    const whole = await findConversion(partial, source)
+    const whole = hasJournal(partial) ? null : await find(partial)
     const manifest = whole ?? (await convertInto(partial, plan, source, options))
     await publishFolder(partial, outFolder)
     log?.info('converted model', { bytes: manifest.weightsBytes })

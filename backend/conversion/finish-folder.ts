@@ -1,5 +1,5 @@
 /** Writes what a conversion has beside its weights: graphs, texts, manifest and checksums. */
-import { writeFile } from 'node:fs/promises'
+import { rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { encodeModel } from '../onnx/model.ts'
 import { decoderGraph } from '../graph/decoder-graph.ts'
@@ -8,8 +8,8 @@ import { segmentsOf } from '../graph/segments.ts'
 import { externalInitializers } from '../graph/weights-file.ts'
 import { checksumsFile, formatChecksums, rangeOf, type FileRange } from './checksums.ts'
 import type { ConversionPlan } from './conversion-plan.ts'
-import { removeJournal } from './partial-folder.ts'
-import { syncFiles } from './publish-folder.ts'
+import { removeJournal, unfinishedManifest } from './partial-folder.ts'
+import { syncFiles, syncFolder } from './publish-folder.ts'
 
 /** The graphs' files by name, one after the other: those of many ranks together may be large. */
 function* graphsOf({ config, ranks }: ConversionPlan): Generator<[string, Uint8Array], void> {
@@ -42,7 +42,9 @@ const manifestOf = (plan: ConversionPlan, fingerprint: string): Manifest => {
 }
 
 /**
- * Makes a folder whole whose files of weights are; all is on disk when it returns.
+ * Makes a folder whole whose files of weights are; all is on disk when it returns. The manifest appears when
+ * everything that it speaks for is on disk, and the journal goes after it: whatever moment a kill comes at, the
+ * next conversion has either the journal, and does this again, or a folder that is whole.
  * @param weights the ranges of these files
  */
 export const finishFolder = async (
@@ -62,9 +64,14 @@ export const finishFolder = async (
   for (const [name, bytes] of graphsOf(plan)) await write(name, bytes)
   for (const [name, bytes] of plan.textFiles) await write(name, bytes)
   const manifest = manifestOf(plan, fingerprint)
-  await write(graphFiles.manifest, utf8.encode(`${JSON.stringify(manifest, null, 2)}\n`))
+  const manifestBytes = utf8.encode(`${JSON.stringify(manifest, null, 2)}\n`)
+  ranges.push(rangeOf(graphFiles.manifest, manifestBytes))
   await writeFile(join(folder, checksumsFile), formatChecksums(ranges))
-  await syncFiles(folder, [...written, checksumsFile])
+  await writeFile(join(folder, unfinishedManifest), manifestBytes)
+  await syncFiles(folder, [...written, checksumsFile, unfinishedManifest])
+  await syncFolder(folder)
+  await rename(join(folder, unfinishedManifest), join(folder, graphFiles.manifest))
+  await syncFolder(folder)
   await removeJournal(folder)
   return manifest
 }

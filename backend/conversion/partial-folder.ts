@@ -1,4 +1,5 @@
 /** The folder beside the wanted one in which a conversion grows; a later one goes on in it. */
+import { existsSync } from 'node:fs'
 import { mkdir, open, readdir, rm, stat, statfs } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { formatByteSize } from '../byte-size.ts'
@@ -10,6 +11,12 @@ import { syncFolder } from './publish-folder.ts'
 import { isTextFile } from './text-files.ts'
 
 const journalFile = 'journal.jsonl'
+
+/** The manifest's name until everything that it speaks for is on disk. */
+export const unfinishedManifest = 'manifest.json.tmp'
+
+/** Names that a folder has only while it is not whole. */
+const passingFiles: readonly string[] = [journalFile, unfinishedManifest]
 
 /** A file of weights and its size. */
 export type Output = { readonly name: string; readonly numBytes: number }
@@ -24,7 +31,7 @@ export type PartialFolder = {
 const removePartial = async (folder: string): Promise<void> => {
   const names = await readdir(folder).catch(() => [])
   const isOwn = (name: string): boolean =>
-    isGraphFile(name) || isTextFile(name) || name === checksumsFile || name === journalFile
+    isGraphFile(name) || isTextFile(name) || name === checksumsFile || passingFiles.includes(name)
   const foreign = names.find((name) => !isOwn(name))
   if (foreign !== undefined) {
     throw new ModelFolderError(folder, `it holds ${foreign}, which is not of a conversion: move it`)
@@ -83,6 +90,9 @@ export const openPartialFolder = async (
   await syncFolder(dirname(folder))
   return { journal, finished: [] }
 }
+
+/** Whether the folder is still to be made whole: its journal is the last thing to go. */
+export const hasJournal = (folder: string): boolean => existsSync(join(folder, journalFile))
 
 /** The folder is whole, and its journal is not of it. */
 export const removeJournal = async (folder: string): Promise<void> => {

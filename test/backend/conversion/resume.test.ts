@@ -2,10 +2,14 @@
 import { execFile } from 'node:child_process'
 import {
   appendFileSync,
+  copyFileSync,
+  cpSync,
   existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmSync,
+  truncateSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs'
@@ -88,6 +92,70 @@ test('stopped by its signal, a conversion has all that was done in its journal',
   expect(lines.length).toBeGreaterThan(20)
   expect((await convertAndTellStart(checkpoint, out)).resumedBytes).toBeGreaterThan(0)
   expect(folderHashes(out)).toEqual(folderHashes(whole))
+})
+
+const ending = ['model.onnx', 'checksums.txt', 'manifest.json'] as const
+
+/** What a kill among the last steps leaves, from the partial folder after its last piece on. */
+test.each<[string, (partial: string, whole: string) => void]>([
+  ['after the last piece', () => {}],
+  [
+    'while graphs are written',
+    (partial) => writeFileSync(join(partial, 'model.onnx'), 'half of one'),
+  ],
+  [
+    'before the checksums',
+    (partial, whole) => copyFileSync(join(whole, 'model.onnx'), join(partial, 'model.onnx')),
+  ],
+  [
+    'while the manifest is written',
+    (partial, whole) => {
+      for (const name of ending.slice(0, 2)) copyFileSync(join(whole, name), join(partial, name))
+      writeFileSync(join(partial, 'manifest.json.tmp'), '{')
+    },
+  ],
+  [
+    'before the journal goes',
+    (partial, whole) => {
+      for (const name of ending) copyFileSync(join(whole, name), join(partial, name))
+    },
+  ],
+  [
+    'before anything but the manifest is on disk',
+    (partial, whole) => {
+      copyFileSync(join(whole, 'manifest.json'), join(partial, 'manifest.json'))
+      writeFileSync(join(partial, 'model.onnx'), '')
+    },
+  ],
+  [
+    'when the journal is gone',
+    (partial, whole) => {
+      rmSync(partial, { recursive: true })
+      cpSync(whole, partial, { recursive: true })
+    },
+  ],
+  [
+    'when the journal is gone, and the disk lost a graph',
+    (partial, whole) => {
+      rmSync(partial, { recursive: true })
+      cpSync(whole, partial, { recursive: true })
+      truncateSync(join(partial, 'model.onnx'))
+    },
+  ],
+])('killed %s, a conversion ends whole all the same', async (_name, change) => {
+  const { checkpoint, parent, out, whole } = folders()
+  const last = `${whole}-last`
+  const onProgress = ({ doneBytes, totalBytes }: Progress) => {
+    if (doneBytes === totalBytes) cpSync(`${whole}.partial`, last, { recursive: true })
+  }
+  await convertModel(checkpoint, whole, { ...smallPieces, onProgress })
+  expect(readdirSync(last).toSorted()).toEqual(['journal.jsonl', 'weights.bin'])
+  cpSync(last, `${out}.partial`, { recursive: true })
+  change(`${out}.partial`, whole)
+  await convertModel(checkpoint, out, smallPieces)
+  expect(readdirSync(parent)).toEqual(['graph'])
+  expect(folderHashes(out)).toEqual(folderHashes(whole))
+  await verifyConversion(out)
 })
 
 test('a line that was not written whole, and what is behind it, counts for nothing', async () => {
