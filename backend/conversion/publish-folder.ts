@@ -1,9 +1,11 @@
 /** Puts a finished conversion in its place by renaming, so that nobody ever sees half of one. */
 import { open, readdir, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { isFields } from '../../shared/parse.ts'
 import { graphFiles, isGraphFile } from '../graph/manifest.ts'
+import { readModelText } from '../model-file.ts'
 import { ModelFolderError } from '../model-folder-error.ts'
-import { checksumsFile } from './checksums.ts'
+import { checksumsFile, readChecksums } from './checksums.ts'
 import { isTextFile } from './text-files.ts'
 
 const isMissing = (error: unknown): boolean =>
@@ -12,26 +14,44 @@ const isMissing = (error: unknown): boolean =>
 /** Names in a folder; none where there is no folder. */
 const namesIn = async (folder: string): Promise<string[]> => {
   try {
-    return await readdir(folder)
+    return (await readdir(folder)).toSorted()
   } catch (error) {
     if (isMissing(error)) return []
     throw error
   }
 }
 
+/** A manifest of any version. */
+const hasOwnManifest = (folder: string): boolean => {
+  try {
+    const value: unknown = JSON.parse(readModelText(join(folder, graphFiles.manifest)))
+    return (
+      isFields(value) &&
+      typeof value.formatVersion === 'number' &&
+      typeof value.fingerprint === 'string'
+    )
+  } catch {
+    return false
+  }
+}
+
+/** What is left of a conversion whose manifest is damaged: nobody else writes such a file. */
+const hasOwnChecksums = async (folder: string): Promise<boolean> => {
+  const ranges = await readChecksums(folder).catch(() => [])
+  return ranges.some(({ name }) => name === graphFiles.manifest)
+}
+
 /**
  * A conversion may be replaced, anything else never: also not a folder that has only files of names that a
- * conversion has too, such as a tokenizer's.
+ * conversion has too, such as somebody's own model.onnx, manifest.json or tokenizer.
  * @throws ModelFolderError when there is something else than a conversion
  */
 export const refuseForeignFiles = async (folder: string): Promise<void> => {
   const names = await namesIn(folder)
-  const isOurs = names.some(
-    (name) => name === graphFiles.manifest || name.endsWith(graphFiles.weights),
-  )
-  const foreign = names.find(
-    (name) => !isGraphFile(name) && !(isOurs && (name === checksumsFile || isTextFile(name))),
-  )
+  if (names.length === 0) return
+  const isOurs = hasOwnManifest(folder) || (await hasOwnChecksums(folder))
+  const isKnown = (name: string) => isGraphFile(name) || name === checksumsFile || isTextFile(name)
+  const foreign = isOurs ? names.find((name) => !isKnown(name)) : names[0]
   if (foreign === undefined) return
   throw new ModelFolderError(
     folder,

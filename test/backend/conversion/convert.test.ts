@@ -5,6 +5,7 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  truncateSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs'
@@ -20,6 +21,7 @@ import { ModelFolderError } from '../../../backend/model-folder-error.ts'
 import { tempFolder } from '../../support/temp-folder.ts'
 import { writeFloat32Tensors } from '../checkpoint/write-safetensors.ts'
 import { maxDifference, TinyLlama } from '../graph/tiny-llama.ts'
+import { folderHashes } from './folder-hashes.ts'
 
 const model = new TinyLlama()
 const prompt = [4, 8, 15, 16, 23, 42]
@@ -203,6 +205,40 @@ test('a folder with other files in it is never replaced', async () => {
     'ten years',
     ['graph'],
   ])
+})
+
+test.each([
+  ['model.onnx', 'a model of my own'],
+  ['manifest.json', '{"name": "a web page", "formatVersion": "1", "fingerprint": "x"}'],
+  ['weights.bin', 'a thousand hours'],
+  ['checksums.txt', `${'a'.repeat(64)}  model.onnx\n`],
+])("a folder that holds only somebody's own %s is never replaced", async (name, text) => {
+  const { checkpoint, out } = folders()
+  model.write(checkpoint)
+  mkdirSync(out, { recursive: true })
+  writeFileSync(join(out, name), text)
+  await expect(convertModel(checkpoint, out)).rejects.toThrow(`it holds ${name}, which is not of`)
+  expect(readFileSync(join(out, name), 'utf8')).toBe(text)
+})
+
+test('a conversion of which a file is lost or cut off is made anew', async () => {
+  const { checkpoint, out } = folders()
+  model.write(checkpoint)
+  const options = {
+    isSelfContained: true,
+    parallel: { tensorParallelSize: 2, pipelineParallelSize: 1 },
+  }
+  writeFileSync(join(checkpoint, 'tokenizer.json'), '{"model": {}}')
+  await convertModel(checkpoint, out, options)
+  const hashes = folderHashes(out)
+  expect(Object.keys(hashes)).toContain('tokenizer.json')
+  for (const name of Object.keys(hashes)) {
+    for (const damage of [() => rmSync(join(out, name)), () => truncateSync(join(out, name))]) {
+      damage()
+      await convertModel(checkpoint, out, options)
+      expect(folderHashes(out), name).toEqual(hashes)
+    }
+  }
 })
 
 test.each<[string, object, string]>([
