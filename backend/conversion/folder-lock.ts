@@ -3,7 +3,7 @@
  * it ends with its process, however that ends, and nothing is ever stale. On a network file system it holds
  * as far as that one's locks (fcntl) do; where it has none, SQLite says so.
  */
-import { statSync, unlinkSync } from 'node:fs'
+import { rmSync, statSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { setTimeout } from 'node:timers/promises'
 
@@ -20,15 +20,22 @@ const identityOf = (path: string): string | null => {
 
 /** null while another has it. The file may be made anew, so that the next attempt finds it. */
 const tryLock = (path: string): Lock | null => {
-  const before = identityOf(path)
-  const database = new DatabaseSync(path, { timeout: 0 })
+  let before: string | null
+  let database: DatabaseSync | undefined
   try {
+    before = identityOf(path)
+    database = new DatabaseSync(path, { timeout: 0 })
     // Nothing is written: no journal of SQLite's own need lie beside the file.
     database.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE')
   } catch (cause) {
-    database.close()
-    if (String(cause).includes('locked')) return null
-    throw new Error(`cannot lock ${path}: ${String(cause)}`, { cause })
+    database?.close()
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    if (reason.includes('locked')) return null
+    throw new Error(
+      `cannot write beside ${path.replace(/\.lock$/, '')}: ${path} cannot be locked (${reason}): ` +
+        'make its folder writable, or choose another one',
+      { cause },
+    )
   }
   // Whoever had it before may have removed the file: then this is the lock of a name that is gone.
   if (before === null || before !== identityOf(path)) {
@@ -37,8 +44,12 @@ const tryLock = (path: string): Lock | null => {
   }
   return {
     release: () => {
-      unlinkSync(path)
-      database.close()
+      try {
+        // Somebody may have cleared the folder, and a third one begun there anew.
+        if (identityOf(path) === before) rmSync(path, { force: true })
+      } finally {
+        database.close()
+      }
     },
   }
 }
