@@ -15,7 +15,9 @@ import { findConversion } from './find-conversion.ts'
 import { finishFolder } from './finish-folder.ts'
 import { fingerprint } from './fingerprint.ts'
 import { withFolderLock } from './folder-lock.ts'
+import { tellFullDisk } from './full-disk.ts'
 import type { FinishedPiece } from './journal.ts'
+import { refuseMountPoint, resolveOutFolder } from './out-folder.ts'
 import { hasJournal, openPartialFolder } from './partial-folder.ts'
 import type { WrittenRange } from './piece-writer.ts'
 import { pieceBytes } from './pieces.ts'
@@ -36,7 +38,10 @@ export type ConvertOptions = {
   readonly format?: FormatWish | undefined
   /** Puts configuration, tokenizer and chat template beside the weights: the checkpoint may go then. */
   readonly isSelfContained?: boolean | undefined
+  /** Not told when there is nothing to do. */
   readonly onProgress?: ((progress: Progress) => void) | undefined
+  /** Told once when another process converts to the same folder, which this one waits for. */
+  readonly onWait?: (() => void) | undefined
   /** Stops the conversion, which the next one goes on with. */
   readonly signal?: AbortSignal | undefined
   /** For measurements and tests. */
@@ -101,21 +106,22 @@ const convertInto = async (
 
 /**
  * Writes graphs, weights, checksums and manifest.json of a checkpoint (config.json with safetensors or
- * PyTorch files, or GGUF) to `outFolder`, for one rank or for several, or leaves them when they are up to
- * date. The folder appears whole or not at all: it grows beside its place, as `outFolder.partial`. When
+ * PyTorch files, or GGUF) to `outPath`, for one rank or for several, or leaves them when they are up to
+ * date. The folder appears whole or not at all: it grows beside its place, as `outPath.partial`. When
  * that is interrupted, by whatever, the next call with the same options goes on with it. Of processes that
  * convert to the same folder one works and the others wait.
  * @param modelFolder or a .gguf file
- * @param outFolder made with its parents; it may hold an older conversion, and nothing else
+ * @param outPath of a folder, made with its parents; it may hold an older conversion, and nothing else
  * @throws ModelFolderError that names the file at fault, or the room that the disk lacks; ShardingError; the
  * signal's reason
  */
 export const convertModel = async (
   modelFolder: string,
-  outFolder: string,
+  outPath: string,
   options: ConvertOptions = {},
 ): Promise<Manifest> => {
   const { log, ropeOverride, parallel = alone, format = plainFormat, signal } = options
+  const outFolder = await resolveOutFolder(outPath)
   const { path: configPath, text: configText } = await readConfigText(modelFolder)
   const config = parseConfig(configPath, configText, ropeOverride)
   const shards = planShards(config, parallel, format.quantization)
@@ -131,6 +137,7 @@ export const convertModel = async (
   const find = (folder: string) => findConversion(folder, source, textFiles.keys())
   const existing = await find(outFolder)
   if (existing !== null) return existing
+  await refuseMountPoint(outFolder)
 
   const checkpoint = await Checkpoint.open(modelFolder)
   let plan: ConversionPlan
@@ -149,8 +156,11 @@ export const convertModel = async (
   }
   await mkdir(dirname(outFolder), { recursive: true })
   const partial = `${outFolder}.partial`
-  const onWait = () => log?.info('waiting for another process that converts to the same folder')
-  return withFolderLock(`${outFolder}.lock`, { onWait, signal }, async () => {
+  const onWait = () => {
+    log?.info('waiting for another process that converts to the same folder')
+    options.onWait?.()
+  }
+  const convert = async (): Promise<Manifest> => {
     await removeLeftovers(partial)
     const meanwhile = await find(outFolder)
     if (meanwhile !== null) {
@@ -161,9 +171,16 @@ export const convertModel = async (
     log?.info('converting model', { model: basename(modelFolder) })
     // One that was killed after its last piece needs no work but this.
     const whole = hasJournal(partial) ? null : await find(partial)
+    if (whole !== null) {
+      const totalBytes = plan.pieces.reduce((sum, piece) => sum + pieceBytes(piece), 0)
+      options.onProgress?.({ doneBytes: totalBytes, totalBytes, resumedBytes: totalBytes })
+    }
     const manifest = whole ?? (await convertInto(partial, plan, source, options))
     await publishFolder(partial, outFolder)
     log?.info('converted model', { bytes: manifest.weightsBytes })
     return manifest
-  })
+  }
+  return tellFullDisk(dirname(outFolder), () =>
+    withFolderLock(`${outFolder}.lock`, { onWait, signal }, convert),
+  )
 }

@@ -7,7 +7,7 @@ import { isGraphFile } from '../graph/manifest.ts'
 import { ModelFolderError } from '../model-folder-error.ts'
 import { checksumsFile } from './checksums.ts'
 import { Journal, type FinishedPiece, type JournalHead } from './journal.ts'
-import { syncFolder } from './publish-folder.ts'
+import { isMissing, syncFolder } from './publish-folder.ts'
 import { isTextFile } from './text-files.ts'
 
 const journalFile = 'journal.jsonl'
@@ -29,7 +29,10 @@ export type PartialFolder = {
 
 /** @throws ModelFolderError when it is not a conversion's: then it is somebody's */
 const removePartial = async (folder: string): Promise<void> => {
-  const names = await readdir(folder).catch(() => [])
+  const names = await readdir(folder).catch((error: unknown) => {
+    if (isMissing(error)) return []
+    throw new ModelFolderError(folder, error)
+  })
   const isOwn = (name: string): boolean =>
     isGraphFile(name) || isTextFile(name) || name === checksumsFile || passingFiles.includes(name)
   const foreign = names.find((name) => !isOwn(name))
@@ -50,20 +53,21 @@ const allocatedBytes = async (folder: string, outputs: readonly Output[]) => {
   return allocated
 }
 
-/** @throws Error with the numbers when the disk has no room for the rest */
+/** @throws ModelFolderError with the numbers when the disk has no room for the rest */
 const checkSpace = async (folder: string, totalBytes: number, allocated: number): Promise<void> => {
   const { bavail, bsize } = await statfs(dirname(folder))
   if (totalBytes - allocated <= bavail * bsize) return
   const written = allocated > 0 ? `, of which ${formatByteSize(allocated)} are written` : ''
-  throw new Error(
-    `${dirname(folder)} has no room: the converted model takes ${formatByteSize(totalBytes)}${written}, but only ` +
+  throw new ModelFolderError(
+    dirname(folder),
+    `it has no room: the converted model takes ${formatByteSize(totalBytes)}${written}, but only ` +
       `${formatByteSize(bavail * bsize)} are free on this disk`,
   )
 }
 
 /**
  * Goes on where a conversion with this head has stopped, or begins anew with files of zeros.
- * @throws Error when the disk is too small; ModelFolderError when something else is in the folder
+ * @throws ModelFolderError when the disk is too small or something else is in the folder
  */
 export const openPartialFolder = async (
   folder: string,

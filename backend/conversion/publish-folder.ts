@@ -8,7 +8,8 @@ import { ModelFolderError } from '../model-folder-error.ts'
 import { checksumsFile, readChecksums } from './checksums.ts'
 import { isTextFile } from './text-files.ts'
 
-const isMissing = (error: unknown): boolean =>
+/** Whether a file or folder is not there. */
+export const isMissing = (error: unknown): boolean =>
   error instanceof Error && 'code' in error && error.code === 'ENOENT'
 
 /** Names in a folder; none where there is no folder. */

@@ -222,6 +222,6 @@ test('a disk without room is told before anything is written, with the numbers',
   const outputs = [{ name: 'weights.bin', numBytes: 2 ** 50 }]
   await expect(
     openPartialFolder(partial, { fingerprint: 'x', numPieces: 1 }, outputs),
-  ).rejects.toThrow(/has no room: the converted model takes 1024 TiB, but only \S+ \S+ are free/)
+  ).rejects.toThrow(/it has no room: the converted model takes 1024 TiB, but only \S+ \S+ are free/)
   expect(readdirSync(folder)).toEqual([])
 })
