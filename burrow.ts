@@ -154,14 +154,19 @@ const runBackend = async (flags: FlagValues): Promise<void> => {
 }
 
 const shard = async (flags: FlagValues, words: readonly string[]): Promise<void> => {
-  const { parseShardConfig, runShard } = await import('./backend/shard.ts')
+  const { parseShardConfig, runShard, ShardStopped } = await import('./backend/shard.ts')
   const config = parseShardConfig(words, flags, process.env)
   const { stop, hurry } = stopSignals(log, 'stopping: what is finished is kept')
   void hurry.then(() => process.exit(130))
   const stopping = new AbortController()
   void stop.then(() => stopping.abort())
   const { stdout, stderr } = process
-  await runShard(config, { output: stdout, progress: stderr, signal: stopping.signal })
+  try {
+    await runShard(config, { output: stdout, progress: stderr, signal: stopping.signal })
+  } catch (error) {
+    if (error instanceof ShardStopped) process.exitCode = 130
+    throw error
+  }
 }
 
 const tellParent = (message: FromLocalBackend): void => {
@@ -198,7 +203,7 @@ try {
   // A parent says it in its own words; without one it goes to the terminal.
   if (process.connected) tellParent({ type: 'failed', reason })
   else process.stderr.write(`burrow: ${reason}\n`)
-  process.exitCode = 1
+  process.exitCode ??= 1
 } finally {
   if (process.connected) process.disconnect()
 }

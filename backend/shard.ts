@@ -11,6 +11,7 @@ import {
 } from './conversion/conversion-flags.ts'
 import { convertModel } from './conversion/convert.ts'
 import { ProgressBar, type ProgressStream } from './conversion/progress-bar.ts'
+import type { Progress } from './conversion/progress.ts'
 import { verifyConversion } from './conversion/verify.ts'
 import { isModel } from './config.ts'
 import { FlagReader } from './read-flags.ts'
@@ -37,6 +38,7 @@ export const parseShardConfig = (
     throw new ConfigError([`--verify DIR stands alone: leave out ${stray.join(' ')}`])
   }
   const [model = reader.text('model'), ...more] = words
+  if (words.length > 0 && flags.model !== undefined) more.push(`--model ${flags.model}`)
   if (more.length > 0) problems.push(`burrow shard takes one model, not also ${more.join(' ')}`)
   if (model === undefined) problems.push('name the model: burrow shard MODEL --out DIR')
   else if (!isModel(resolve(model))) {
@@ -51,6 +53,15 @@ export const parseShardConfig = (
   return { model: resolve(model), out: resolve(out), conversion }
 }
 
+/** Somebody wanted the work to end before it was done. */
+export class ShardStopped extends Error {
+  override readonly name = 'ShardStopped'
+}
+
+/** As a shell takes it. */
+const quoted = (path: string): string =>
+  /^[\w./@%+=:,-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`
+
 /** Told about the work, and asked to stop it. */
 export type ShardHost = {
   readonly output: { write(text: string): unknown }
@@ -59,12 +70,16 @@ export type ShardHost = {
 }
 
 /**
- * @throws what {@link convertModel} and {@link verifyConversion} throw; once the signal is aborted, an Error
- * that says how to go on
+ * @throws what {@link convertModel} and {@link verifyConversion} throw; ShardStopped, which says how to go on,
+ * when the signal ended the work
  */
 export const runShard = async (config: ShardConfig, host: ShardHost): Promise<void> => {
   const bar = new ProgressBar(host.progress)
-  const onProgress = bar.update.bind(bar)
+  let hasWorked = false
+  const onProgress = (progress: Progress): void => {
+    hasWorked = true
+    bar.update(progress)
+  }
   const { output, signal } = host
   const startMs = performance.now()
   const speed = (bytes: number): string => {
@@ -84,6 +99,7 @@ export const runShard = async (config: ShardConfig, host: ShardHost): Promise<vo
       ...options,
       isSelfContained: true,
       onProgress,
+      onWait: () => host.progress.write(`waiting for another process that converts to ${out}\n`),
       signal,
     })
     bar.end()
@@ -91,12 +107,15 @@ export const runShard = async (config: ShardConfig, host: ShardHost): Promise<vo
     const ranks = tensorParallelSize * pipelineParallelSize
     output.write(
       `${out}: ${ranks} ${ranks === 1 ? 'rank' : 'ranks'} of ${dtype}, quantization ${quantization}, ` +
-        `${speed(weightsBytes)}\nServe it: burrow up --model ${out}\n`,
+        `${hasWorked ? speed(weightsBytes) : 'is up to date'}\nServe it: burrow up --model ${quoted(out)}\n`,
     )
   } catch (error) {
     bar.end()
-    if (!signal.aborted) throw error
+    // Not what went wrong after the signal.
+    const isStop =
+      error === signal.reason || (error instanceof Error && error.name === 'AbortError')
+    if (!signal.aborted || !isStop) throw error
     const next = 'verify' in config ? '' : '; the same command goes on where it was'
-    throw new Error(`stopped${next}`, { cause: error })
+    throw new ShardStopped(`stopped${next}`, { cause: error })
   }
 }

@@ -3,10 +3,11 @@ import { cpSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { bundledModelFolder } from '../../backend/config.ts'
+import { withFolderLock } from '../../backend/conversion/folder-lock.ts'
 import { openModel } from '../../backend/conversion/open-model.ts'
 import { formatSeconds, ProgressBar, progressText } from '../../backend/conversion/progress-bar.ts'
 import { readGenerationConfig } from '../../backend/generation-config.ts'
-import { parseShardConfig, runShard, type ShardConfig } from '../../backend/shard.ts'
+import { parseShardConfig, runShard, ShardStopped, type ShardConfig } from '../../backend/shard.ts'
 import { loadTextFormat } from '../../backend/tokenizer/load-tokenizer.ts'
 import { ConfigError } from '../../shared/config-error.ts'
 import { silentLog } from '../support/silent-log.ts'
@@ -143,6 +144,45 @@ test('once stopped it says how to go on', async () => {
   )
   await run(config)
   await expect(run({ verify: out }, AbortSignal.abort())).rejects.toThrow(/^stopped$/)
+})
+
+test('the model is named once', () => {
+  const flags = { model: '/other', out: '/y' }
+  expect(problems(() => parseShardConfig([bundledModelFolder], flags, {}))).toEqual([
+    'burrow shard takes one model, not also --model /other',
+  ])
+})
+
+test('a second time it says that there was nothing to do, and the path as a shell takes it', async () => {
+  const out = join(tempFolder(), "my model's")
+  const config = { model: bundledModelFolder, out, conversion: nothingSaid }
+  const serve = `Serve it: burrow up --model '${out.replace("'", `'\\''`)}'\n`
+  const first = await run(config)
+  expect(first).not.toContain('up to date')
+  expect(first).toContain(serve)
+  const second = await run(config)
+  expect(second).toContain('is up to date\n')
+  expect(second).toContain(serve)
+})
+
+test('it says what it waits for, and what goes wrong after Ctrl-C is told as it is', async () => {
+  const out = join(tempFolder(), 'out')
+  const config = { model: bundledModelFolder, out, conversion: nothingSaid }
+  const stop = new AbortController()
+  const said: string[] = []
+  const output = { write: (text: string) => said.push(text) }
+  const waits = Promise.withResolvers<string>()
+  await withFolderLock(`${out}.lock`, { onWait: () => {} }, async () => {
+    const progress = { write: (text: string) => waits.resolve(text) }
+    const work = runShard(config, { output, progress, signal: stop.signal })
+    expect(await waits.promise).toBe(`waiting for another process that converts to ${out}\n`)
+    stop.abort()
+    await expect(work).rejects.toThrow(ShardStopped)
+  })
+  writeFileSync(out, 'a file')
+  const host = { output, progress: { write: () => {} }, signal: stop.signal }
+  await expect(runShard(config, host)).rejects.toThrow('it is a file, not a folder')
+  expect(said).toEqual([])
 })
 
 test('progress is told with rate and time left', () => {
