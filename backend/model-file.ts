@@ -3,13 +3,13 @@ import { readFileSync, statSync } from 'node:fs'
 import { ModelFolderError } from './model-folder-error.ts'
 
 /** The largest tokenizer.json of known models has 35 MB. */
-const maxBytes = 64_000_000
+const maxModelFileBytes = 64_000_000
 
 /**
  * A device or a pipe, which a link in the folder may lead to, would have no end.
  * @throws ModelFolderError when it is missing, no file or larger than such a file can be
  */
-export const readModelFile = (path: string): Uint8Array => {
+export const readModelFile = (path: string, maxBytes = maxModelFileBytes): Uint8Array => {
   try {
     const stat = statSync(path)
     if (!stat.isFile()) throw new Error('it is no file')
@@ -21,4 +21,5 @@ export const readModelFile = (path: string): Uint8Array => {
 }
 
 /** As {@link readModelFile}, as UTF-8. */
-export const readModelText = (path: string): string => new TextDecoder().decode(readModelFile(path))
+export const readModelText = (path: string, maxBytes = maxModelFileBytes): string =>
+  new TextDecoder().decode(readModelFile(path, maxBytes))

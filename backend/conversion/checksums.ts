@@ -4,11 +4,15 @@
  * as many threads as write them.
  */
 import { createHash } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import { readModelText } from '../model-file.ts'
 import { ModelFolderError } from '../model-folder-error.ts'
 
 export const checksumsFile = 'checksums.txt'
+
+/** A line is some 100 bytes, for each 4 MiB or so of a model of any known size. */
+const maxChecksumsBytes = 400_000_000
 
 export type FileRange = {
   readonly name: string
@@ -58,8 +62,10 @@ export const formatChecksums = (ranges: readonly FileRange[]): string =>
     )
     .join('')
 
-/** @throws ModelFolderError for a line that is none, or a file whose ranges are not all of it */
+/** @throws ModelFolderError for a line that is none or cut off, or a file whose ranges are not all of it */
 export const parseChecksums = (path: string, text: string): FileRange[] => {
+  if (!text.endsWith('\n'))
+    throw new ModelFolderError(path, 'it is cut off: convert the model anew')
   const ends = new Map<string, number>()
   return text
     .split('\n')
@@ -82,13 +88,13 @@ export const parseChecksums = (path: string, text: string): FileRange[] => {
 }
 
 /** Of the converted model in `folder`. @throws ModelFolderError */
-export const readChecksums = async (folder: string): Promise<FileRange[]> => {
+export const readChecksums = (folder: string): FileRange[] => {
   const path = join(folder, checksumsFile)
-  let text: string
-  try {
-    text = await readFile(path, 'utf8')
-  } catch (cause) {
-    throw new ModelFolderError(path, cause)
+  if (!existsSync(path)) {
+    throw new ModelFolderError(
+      folder,
+      `it has no ${checksumsFile}, so it is no converted model: convert it with \`burrow shard\``,
+    )
   }
-  return parseChecksums(path, text)
+  return parseChecksums(path, readModelText(path, maxChecksumsBytes))
 }

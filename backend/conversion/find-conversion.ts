@@ -54,7 +54,7 @@ export const findConversion = async (
   try {
     const manifest = readManifest(folder)
     if (manifest.fingerprint !== fingerprint) return null
-    const ranges = await readChecksums(folder)
+    const ranges = readChecksums(folder)
     requireNames(folder, ranges, [...requiredFiles(manifest), ...textFiles])
     await checkSizes(folder, ranges)
     return manifest

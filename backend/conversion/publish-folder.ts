@@ -37,9 +37,12 @@ const hasOwnManifest = (folder: string): boolean => {
 }
 
 /** What is left of a conversion whose manifest is damaged: nobody else writes such a file. */
-const hasOwnChecksums = async (folder: string): Promise<boolean> => {
-  const ranges = await readChecksums(folder).catch(() => [])
-  return ranges.some(({ name }) => name === graphFiles.manifest)
+const hasOwnChecksums = (folder: string): boolean => {
+  try {
+    return readChecksums(folder).some(({ name }) => name === graphFiles.manifest)
+  } catch {
+    return false
+  }
 }
 
 /**
@@ -50,7 +53,7 @@ const hasOwnChecksums = async (folder: string): Promise<boolean> => {
 export const refuseForeignFiles = async (folder: string): Promise<void> => {
   const names = await namesIn(folder)
   if (names.length === 0) return
-  const isOurs = hasOwnManifest(folder) || (await hasOwnChecksums(folder))
+  const isOurs = hasOwnManifest(folder) || hasOwnChecksums(folder)
   const isKnown = (name: string) => isGraphFile(name) || name === checksumsFile || isTextFile(name)
   const foreign = isOurs ? names.find((name) => !isKnown(name)) : names[0]
   if (foreign === undefined) return

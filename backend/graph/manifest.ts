@@ -1,9 +1,8 @@
 /** manifest.json of a converted model: what it was made from, and the sizes that the engine needs. */
-import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { JsonFile } from '../checkpoint/json-file.ts'
 import { scalingTypes, type RopeOverride } from '../checkpoint/rope-scaling.ts'
-import { ModelFolderError } from '../model-folder-error.ts'
+import { readModelText } from '../model-file.ts'
 import type { CacheDtype } from './cache-dtype.ts'
 import { segmentsOf } from './segments.ts'
 import type { RankPlan } from './shard-plan.ts'
@@ -23,6 +22,9 @@ export const graphFiles = {
   manifest: 'manifest.json',
   int8Cache: 'int8-cache.json',
 } as const
+
+/** More than any machine has; a plan is made for each rank before anything else is known. */
+const maxParallelSize = 256
 
 export type RankFiles = {
   readonly weights: string
@@ -48,6 +50,10 @@ export const rankFiles = (
 }
 
 const rankFile = /^(model|rank-\d+\.segment-\d+)(\.int8-cache)?\.onnx$|^rank-\d+\.weights\.bin$/
+
+/** Whether a file of this name is for a KV cache of int8: such come after the conversion. */
+export const isInt8CacheFile = (name: string): boolean =>
+  name === graphFiles.int8Cache || (rankFile.test(name) && name.endsWith(modelEndings.int8))
 
 /** Whether a file of this name may be of a converted model. */
 export const isGraphFile = (name: string): boolean => {
@@ -103,11 +109,16 @@ export const parseManifest = (path: string, text: string): Manifest => {
     if (found === undefined) throw file.error(`${name} must be one of ${known.join(', ')}`)
     return found
   }
+  const ranks = (name: string): number => {
+    const count = file.requiredCount(name)
+    if (count > maxParallelSize) throw file.error(`${name} must be ${maxParallelSize} at most`)
+    return count
+  }
   return {
     formatVersion: version,
     fingerprint,
-    tensorParallelSize: file.requiredCount('tensorParallelSize'),
-    pipelineParallelSize: file.requiredCount('pipelineParallelSize'),
+    tensorParallelSize: ranks('tensorParallelSize'),
+    pipelineParallelSize: ranks('pipelineParallelSize'),
     dtype: oneOf('dtype', weightDtypes),
     quantization: oneOf('quantization', quantizations),
     ropeOverride: parseRopeOverride(file),
@@ -126,11 +137,5 @@ export const parseManifest = (path: string, text: string): Manifest => {
 /** Of the converted model in `folder`. @throws ModelFolderError */
 export const readManifest = (folder: string): Manifest => {
   const path = join(folder, graphFiles.manifest)
-  let text: string
-  try {
-    text = readFileSync(path, 'utf8')
-  } catch (cause) {
-    throw new ModelFolderError(path, cause)
-  }
-  return parseManifest(path, text)
+  return parseManifest(path, readModelText(path))
 }

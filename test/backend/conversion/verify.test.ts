@@ -1,9 +1,19 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import {
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { fillGaps, parseChecksums } from '../../../backend/conversion/checksums.ts'
 import { convertModel } from '../../../backend/conversion/convert.ts'
 import { verifyConversion } from '../../../backend/conversion/verify.ts'
+import { formatVersion, readManifest } from '../../../backend/graph/manifest.ts'
 import { tempFolder } from '../../support/temp-folder.ts'
 import { randomSource } from '../graph/random-source.ts'
 import { TinyLlama } from '../graph/tiny-llama.ts'
@@ -18,6 +28,36 @@ const converted = async (): Promise<string> => {
   await convertModel(checkpoint, out, smallPieces)
   return out
 }
+
+const dropChecksums = (out: string, name: string): void => {
+  const path = join(out, 'checksums.txt')
+  const lines = readFileSync(path, 'utf8').split('\n')
+  writeFileSync(path, lines.filter((line) => !line.endsWith(` ${name}`)).join('\n'))
+}
+
+test('graphs that came later, for a cache of int8, are no part of it', async () => {
+  const out = await converted()
+  for (const name of ['int8-cache.json', 'model.int8-cache.onnx'])
+    writeFileSync(join(out, name), '')
+  expect(await verifyConversion(out)).toBeGreaterThan(1e5)
+})
+
+test.each<[string, (path: string) => void, string]>([
+  ['has no end', (path) => symlinkSync('/dev/zero', path), 'it is no file'],
+  [
+    'is for more ranks than there can be',
+    (path) =>
+      writeFileSync(
+        path,
+        JSON.stringify({ formatVersion, fingerprint: 'x', tensorParallelSize: 257 }),
+      ),
+    'tensorParallelSize must be 256 at most',
+  ],
+])('a manifest that %s is refused', (_name, write, message) => {
+  const folder = tempFolder()
+  write(join(folder, 'manifest.json'))
+  expect(() => readManifest(folder)).toThrow(message)
+})
 
 test('a conversion is found as it was written, and any byte that is another is found', async () => {
   const out = await converted()
@@ -51,7 +91,55 @@ test.each<[string, (out: string) => void, RegExp]>([
     (out) => writeFileSync(join(out, 'thesis.txt'), ''),
     /thesis.txt: it is not of the converted model/,
   ],
-  ['says nothing', (out) => rmSync(join(out, 'checksums.txt')), /checksums.txt: ENOENT/],
+  [
+    'says nothing',
+    (out) => rmSync(join(out, 'checksums.txt')),
+    /graph: it has no checksums.txt, .* convert it with `burrow shard`/,
+  ],
+  [
+    'has no checksum, the manifest',
+    (out) => dropChecksums(out, 'manifest.json'),
+    /checksums.txt: it has no checksum of manifest.json: convert/,
+  ],
+  [
+    'has no checksum, a graph',
+    (out) => dropChecksums(out, 'model.onnx'),
+    /checksums.txt: it has no checksum of model.onnx|model.onnx: it is not of/,
+  ],
+  [
+    'has no checksum and is not there, the weights',
+    (out) => {
+      dropChecksums(out, 'weights.bin')
+      rmSync(join(out, 'weights.bin'))
+    },
+    /checksums.txt: it has no checksum of weights.bin: convert/,
+  ],
+  [
+    'is empty, the checksums',
+    (out) => truncateSync(join(out, 'checksums.txt')),
+    /checksums.txt: it is cut off/,
+  ],
+  [
+    'is cut off, the checksums',
+    (out) => {
+      const path = join(out, 'checksums.txt')
+      truncateSync(path, statSync(path).size - 1)
+    },
+    /checksums.txt: it is cut off/,
+  ],
+  [
+    'has no end, the checksums',
+    (out) => {
+      rmSync(join(out, 'checksums.txt'))
+      symlinkSync('/dev/zero', join(out, 'checksums.txt'))
+    },
+    /checksums.txt: it is no file/,
+  ],
+  [
+    'belongs to the weights of another rank',
+    (out) => writeFileSync(join(out, 'rank-1.weights.bin'), ''),
+    /rank-1.weights.bin: it is not of the converted model/,
+  ],
 ])('a file that %s is told', async (_name, change, message) => {
   const out = await converted()
   change(out)
