@@ -67,7 +67,8 @@ const convertInto = async (
   source: string,
   { onProgress, signal, tuning }: ConvertOptions,
 ): Promise<Manifest> => {
-  const head = { fingerprint: source, numPieces: plan.pieces.length }
+  const { valuesPerPiece } = plan
+  const head = { fingerprint: source, numPieces: plan.pieces.length, valuesPerPiece }
   const { journal, finished } = await openPartialFolder(partial, head, plan.outputs)
   const done = new Map(finished.map((piece) => [piece.id, piece]))
   try {

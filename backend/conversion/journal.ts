@@ -10,7 +10,12 @@ import type { PieceResult, WrittenRange } from './piece-writer.ts'
 export type FinishedPiece = PieceResult & { readonly id: number }
 
 /** What a journal is of; another one is worth nothing to this conversion. */
-export type JournalHead = { readonly fingerprint: string; readonly numPieces: number }
+export type JournalHead = {
+  readonly fingerprint: string
+  readonly numPieces: number
+  /** As many pieces may be cut at other places. */
+  readonly valuesPerPiece: number
+}
 
 const isRange = (value: unknown): value is WrittenRange =>
   isFields(value) &&

@@ -101,8 +101,9 @@ export const planPieces = (
     checkpoint.requireTensor(name, shape)
     return { place: checkpoint.locate(name), targets }
   })
-  const inFileOrder = tensors.toSorted(
-    ({ place: a }, { place: b }) => a.path.localeCompare(b.path) || a.offset - b.offset,
+  // By code units: a locale's order may be another in the next process, and pieces are known by number.
+  const inFileOrder = tensors.toSorted(({ place: a }, { place: b }) =>
+    a.path === b.path ? a.offset - b.offset : a.path < b.path ? -1 : 1,
   )
   return [
     ...[...sources.tables].map(([source, targets]) => {

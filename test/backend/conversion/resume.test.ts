@@ -184,6 +184,10 @@ test.each<[string, (paths: ReturnType<typeof folders>) => ConvertOptions]>([
     () => ({ ...smallPieces, format: { dtype: 'float16', quantization: 'none' } }),
   ],
   [
+    'its pieces are cut at other places',
+    () => ({ ...smallPieces, tuning: { ...smallPieces.tuning, valuesPerPiece: 1025 } }),
+  ],
+  [
     'its files are cut off',
     ({ out }) => {
       writeFileSync(join(`${out}.partial`, 'weights.bin'), 'half')
@@ -221,7 +225,7 @@ test('a disk without room is told before anything is written, with the numbers',
   const partial = join(folder, 'graph.partial')
   const outputs = [{ name: 'weights.bin', numBytes: 2 ** 50 }]
   await expect(
-    openPartialFolder(partial, { fingerprint: 'x', numPieces: 1 }, outputs),
+    openPartialFolder(partial, { fingerprint: 'x', numPieces: 1, valuesPerPiece: 1 }, outputs),
   ).rejects.toThrow(/it has no room: the converted model takes 1024 TiB, but only \S+ \S+ are free/)
   expect(readdirSync(folder)).toEqual([])
 })
