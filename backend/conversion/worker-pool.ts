@@ -28,7 +28,14 @@ export const runInPool = async <Job, Answer>(options: PoolOptions<Job, Answer>):
   let failure: Error | undefined
   const runWorker = (): Promise<void> => {
     const { promise, resolve } = Promise.withResolvers<void>()
-    const worker = new Worker(script, { workerData })
+    let worker: Worker
+    try {
+      worker = new Worker(script, { workerData })
+    } catch (error) {
+      // Too many threads, say: those that have begun must end before the caller goes on.
+      failure ??= error instanceof Error ? error : new Error(String(error))
+      return Promise.resolve()
+    }
     let current: Job | undefined
     const next = (): void => {
       const isOver = failure !== undefined || signal?.aborted === true
