@@ -1,8 +1,10 @@
 /** `burrow shard` and `burrow up` as a user starts them, one after the other. */
+import { once } from 'node:events'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { bundledModelFolder } from '../../backend/config.ts'
-import { runBurrow } from '../support/burrow-process.ts'
+import { withFolderLock } from '../../backend/conversion/folder-lock.ts'
+import { BurrowProcess, runBurrow } from '../support/burrow-process.ts'
 import { RunningBurrow } from '../support/running-burrow.ts'
 import { makeTempFolder, removeFolder, tempFolder } from '../support/temp-folder.ts'
 
@@ -44,4 +46,20 @@ test('it is served in no other form', async () => {
   expect(stderr.split('\n').filter((line) => line.startsWith('burrow:'))).toEqual([
     expect.stringMatching(/cannot be served with --quantization int4, but it has int8: leave/),
   ])
+})
+
+test('stopped by Ctrl-C while it waits, it says so and ends with 130', async () => {
+  const busy = join(tempFolder(), 'busy')
+  await withFolderLock(`${busy}.lock`, { onWait: () => {} }, async () => {
+    const shard = new BurrowProcess(['shard', bundledModelFolder, '--out', busy])
+    try {
+      await shard.printed(/waiting for another process that converts to /)
+      const ended = once(shard.child, 'close')
+      shard.child.kill('SIGINT')
+      expect(await ended).toEqual([130, null])
+    } finally {
+      await shard.kill()
+    }
+    expect(shard.output).toContain('burrow: stopped; the same command goes on where it was')
+  })
 })
