@@ -1,5 +1,5 @@
 /** Makes a converted model ready for an int8 KV cache, once: its scales are measured on a few texts. */
-import { access, constants } from 'node:fs/promises'
+import { access, constants, realpath } from 'node:fs/promises'
 import { withFolderLock } from '../conversion/folder-lock.ts'
 import { hasInt8Cache, writeInt8Cache } from '../graph/int8-cache.ts'
 import { ModelFolderError } from '../model-folder-error.ts'
@@ -26,7 +26,7 @@ export const prepareInt8Cache = async (tokenizer: Tokenizer, model: Converted): 
     )
   }
   // A conversion to the same folder must not replace the weights meanwhile.
-  await withFolderLock(`${graphFolder}.lock`, { onWait: () => {} }, async () => {
+  await withFolderLock(`${await realpath(graphFolder)}.lock`, { onWait: () => {} }, async () => {
     if (!hasInt8Cache(graphFolder)) await measureAndWrite(tokenizer, model)
   })
 }
