@@ -11,7 +11,7 @@ const batches = [1, 4, 16, 64] as const
 const maxCachedTokens = 65_536
 
 /** Steps of a cell, within bounds of time. */
-const [minSteps, maxSteps, enoughMs] = [3, 20, 1000]
+const [minSteps, maxSteps, enoughMs] = [3, 20, 500]
 
 const tokenAt = (position: number): number => 300 + ((position * 104_729) % 48_000)
 

@@ -14,7 +14,7 @@ import { loadTextFormat } from '../../../backend/tokenizer/load-tokenizer.ts'
 import { convertedModel } from './models/converted-model.ts'
 import { proseChapter } from './models/prose.ts'
 import { smolLm2 } from './models/smollm2.ts'
-import { mean, printTable, standardError } from './statistics.ts'
+import { mean, standardError } from './statistics.ts'
 
 const { values } = parseArgs({
   options: {
@@ -72,7 +72,9 @@ const surprises = (decoder: Decoder, windows: readonly (readonly number[])[]): n
 
 const windows = await readWindows()
 let first: readonly number[] | undefined
-const rows: (readonly (string | number)[])[] = []
+console.log(`${basename(model)}: ${numWindows} windows of ${windowLength} tokens\n`)
+// Row by row: a format takes its time.
+console.log('| format | perplexity | above the first |\n|---|---|---|')
 for (const name of values.format.split(',')) {
   const { folder, cacheDtype } = await convertedModel(model, name)
   const sizes = { slots: numWindows, capacity: windowLength, intraOpNumThreads: 2 }
@@ -84,7 +86,6 @@ for (const name of values.format.split(',')) {
   const differences = found.map((value, i) => value - (first?.[i] ?? Number.NaN))
   const ratio = 100 * (Math.exp(mean(differences)) - 1)
   const error = 100 * standardError(differences)
-  rows.push([name, Math.exp(mean(found)).toFixed(3), `${ratio.toFixed(2)} ± ${error.toFixed(2)} %`])
+  const perplexity = Math.exp(mean(found)).toFixed(3)
+  console.log(`| ${name} | ${perplexity} | ${ratio.toFixed(2)} ± ${error.toFixed(2)} % |`)
 }
-console.log(`${basename(model)}: ${numWindows} windows of ${windowLength} tokens\n`)
-printTable(['format', 'perplexity', 'above the first'], rows)

@@ -11,7 +11,6 @@ const forms: Readonly<Record<string, Pick<BurrowOptions, 'threads' | 'parallel'>
   'one rank, 2 threads': { threads: 2 },
   'T=2': { threads: 2, parallel: { tensorParallelSize: 2, pipelineParallelSize: 1 } },
   'P=2': { threads: 2, parallel: { tensorParallelSize: 1, pipelineParallelSize: 2 } },
-  'one rank, 1 thread': { threads: 1 },
 }
 
 export const measureRanks = async ({ format, embedding, rounds }: BenchOptions): Promise<void> => {

@@ -3,10 +3,13 @@ import { randomSource } from '../../backend/graph/random-source.ts'
 import { shape135M } from './models/random-llama.ts'
 import { processMemory, type Memory } from './process-memory.ts'
 
-/** `one` sequence at a time, or `sixteen` together: each with no more context than it needs. */
+/**
+ * `one` sequence at a time, or `sixteen` together: each with no more context than it needs. The workload is repeated
+ * in the process.
+ */
 export const scenarios = {
-  one: { numSequences: 1, contextSize: 768 },
-  sixteen: { numSequences: 16, contextSize: 288 },
+  one: { numSequences: 1, contextSize: 768, repeats: 3 },
+  sixteen: { numSequences: 16, contextSize: 288, repeats: 1 },
 } as const
 
 export type Scenario = keyof typeof scenarios
@@ -79,9 +82,6 @@ const decode = async (
   }
 }
 
-/** Of the workload, in one process. */
-const repeats = 2
-
 export const measure = async (
   load: () => Promise<System>,
   scenario: Scenario,
@@ -92,7 +92,7 @@ export const measure = async (
   const loaded = processMemory()
   let firstTokenMs = 0
   await system.generate(randomPrompt(16), 1, () => (firstTokenMs = performance.now()))
-  const { numSequences } = scenarios[scenario]
+  const { numSequences, repeats } = scenarios[scenario]
   const [prefillMs, decodeTokensPerSecond, wholeTokensPerSecond]: number[][] = [[], [], []]
   for (let repeat = 0; repeat < repeats; repeat++) {
     if (scenario === 'one') prefillMs?.push(await prefill(system))
