@@ -24,8 +24,12 @@ export const measureInRounds = async (rounds: number, systems: Systems): Promise
   for (let round = 0; round < rounds; round++) {
     for (const scenario of Object.keys(scenarios) as Scenario[]) {
       for (const [name, measure] of Object.entries(systems)) {
-        results.add(name, scenario, await measure(scenario))
-        console.error(`round ${round + 1} of ${rounds}: ${name}, ${scenario}`)
+        const measured = await measure(scenario)
+        results.add(name, scenario, measured)
+        // So that a run which is cut short has told what it knows.
+        const speed = median(measured.decodeTokensPerSecond).toFixed(1)
+        const at = `round ${round + 1} of ${rounds}: ${name}, ${scenario}`
+        console.error(`${at}: decode ${speed} tokens/s, loaded in ${measured.loadMs.toFixed(0)} ms`)
       }
     }
   }
