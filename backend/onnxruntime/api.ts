@@ -109,6 +109,7 @@ const bindFunctions = (table: Pointer) => {
       'void *',
       'int',
     ),
+    disableCpuMemArena: command<[options: Pointer]>(19, 'DisableCpuMemArena', 'void *'),
     disablePerSessionThreads: command<[options: Pointer]>(
       120,
       'DisablePerSessionThreads',

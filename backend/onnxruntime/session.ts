@@ -13,6 +13,11 @@ export type SessionOptions = {
   readonly intraOpNumThreads?: number
   /** Default `all`. */
   readonly graphOptimization?: keyof typeof optimizationLevels
+  /**
+   * Whether memory between two runs is kept for the next; default: it is. Sessions that run one after the
+   * other would each keep what only one of them needs at a time.
+   */
+  readonly hasArena?: boolean
   /** onnxruntime_session_options_config_keys.h, e.g. `session.disable_prepacking`. */
   readonly config?: Readonly<Record<string, string>>
 }
@@ -26,6 +31,7 @@ const createOptions = (environment: Environment, options: SessionOptions): Point
       pointer,
       optimizationLevels[options.graphOptimization ?? 'all'],
     )
+    if (options.hasArena === false) api.disableCpuMemArena(pointer)
     if (environment.hasGlobalThreadPool) api.disablePerSessionThreads(pointer)
     if (options.intraOpNumThreads !== undefined) {
       api.setIntraOpNumThreads(pointer, options.intraOpNumThreads)

@@ -147,7 +147,11 @@ export class RankProgram {
     let source = input
     return segmentsOf(plan).map((segment, index) => {
       const path = join(folder, models[index] ?? '')
-      const session = new Session(this.#environment, path, { intraOpNumThreads })
+      const session = new Session(this.#environment, path, {
+        intraOpNumThreads,
+        // With one for each segment, two ranks of a small model took twice the memory.
+        hasArena: plan.tensorParallelSize === 1,
+      })
       const last = segment.blocks.at(-1)
       const endsStage = last?.kind === 'mlp' && last.layer === plan.layers.end - 1
       let target = view(last?.kind === 'attention' ? attended : summed)

@@ -73,6 +73,27 @@ type OpenDecoder = ReturnType<typeof openDecoder>
 const promptOf = (length: number): number[] =>
   Array.from({ length }, (_, i) => 2 + ((7 * i * i + 3 * i) % 600))
 
+const flowRepeats = 10
+
+/** A token for each of 16 sequences, as the engine's step loop has it: over stages, in groups that are in flight. */
+const decodeInFlight = (decoder: OpenDecoder, repeat: number): void => {
+  const length = 64 + repeat
+  const lengthsOf = (count: number) => Array.from({ length: count }, () => length)
+  if (!('startDecode' in decoder) || decoder.numStages === 1) {
+    decoder.decode(0, promptOf(16), lengthsOf(16))
+    return
+  }
+  const rows = 16 / decoder.numStages
+  const start = (group: number) =>
+    decoder.startDecode(group * rows, promptOf(rows), lengthsOf(rows))
+  for (let group = 0; group < decoder.numStages; group++) {
+    if (repeat > 0) decoder.finishDecode()
+    start(group)
+  }
+  if (repeat < flowRepeats - 1) return
+  for (let group = 0; group < decoder.numStages; group++) decoder.finishDecode()
+}
+
 const workloads: readonly {
   readonly name: string
   readonly repeats: number
@@ -89,6 +110,7 @@ const workloads: readonly {
         Array.from({ length: 16 }, () => 64 + i),
       ),
   },
+  { name: 'decode 16, in flight', repeats: flowRepeats, run: decodeInFlight },
   { name: 'prefill 256', repeats: 2, run: (d) => d.prefill(3, 0, promptOf(256)) },
 ]
 
