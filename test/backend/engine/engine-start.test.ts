@@ -54,3 +54,8 @@ test('an engine does not load another model than the one it was made for', async
     'was replaced by another one: restart the backend',
   )
 })
+
+test('an engine that cannot load the model fails the start with its reason', async () => {
+  await expect(startEngine({ graphFolder: '/nowhere' })).rejects.toThrow('/nowhere')
+  await expect(startEngine({ maxModelLen: 4_096 })).rejects.toThrow('capacity')
+})

@@ -295,9 +295,4 @@ describe('the thread', () => {
     await expect(start).rejects.toThrow('the engine thread has ended')
     await expect(startEngine({}, { signal: loading.signal })).rejects.toThrow('aborted')
   })
-
-  test('that cannot load the model fails the start with its reason', async () => {
-    await expect(startEngine({ graphFolder: '/nowhere' })).rejects.toThrow('/nowhere')
-    await expect(startEngine({ maxModelLen: 4_096 })).rejects.toThrow('capacity')
-  })
 })
