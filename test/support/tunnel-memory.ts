@@ -9,6 +9,15 @@ import { limits, type Timing } from '../../shared/tunnel/limits.ts'
 import type { Hello } from '../../shared/tunnel/hello.ts'
 import type { Transport } from '../../shared/tunnel/transport.ts'
 
+/** The next turn of the event loop; workerd may lack Node's own. */
+const soon: (callback: () => void) => void =
+  globalThis.setImmediate ?? ((callback) => setTimeout(callback, 0))
+
+/** Lets messages that are under way arrive, and what they set off. */
+export const turns = async (count = 5): Promise<void> => {
+  for (let i = 0; i < count; i++) await new Promise<void>((resolve) => soon(resolve))
+}
+
 interface Receiver {
   receive(message: Uint8Array): void
   transportClosed(code: number, reason: string): void
@@ -49,7 +58,7 @@ export class MemoryTransport implements Transport {
   }
 
   #deliverSoon(): void {
-    setImmediate(() => {
+    soon(() => {
       if (!this.isBlocked) this.#held.shift()?.()
     })
   }
