@@ -4,7 +4,7 @@ import { silentLog } from './silent-log.ts'
 import { BackendSession, type BackendSessionOptions } from '../../shared/tunnel/backend-session.ts'
 import type { TunnelHandler } from '../../shared/tunnel/exchange.ts'
 import { decodeMessage, encodeMessage, type Frame } from '../../shared/tunnel/frame.ts'
-import { GatewaySession } from '../../shared/tunnel/gateway-session.ts'
+import { GatewaySession, type GatewaySessionOptions } from '../../shared/tunnel/gateway-session.ts'
 import { limits, type Timing } from '../../shared/tunnel/limits.ts'
 import type { Hello } from '../../shared/tunnel/hello.ts'
 import type { Transport } from '../../shared/tunnel/transport.ts'
@@ -84,11 +84,23 @@ export type SessionPairOptions = {
   readonly maxStreams?: number
   readonly windowBytes?: number
   readonly firstStreamId?: number
+  readonly connectionWindowBytes?: number
+  /** What else each end is to do. */
+  readonly gateway?: Partial<GatewaySessionOptions>
+  readonly backend?: Partial<BackendSessionOptions>
 }
 
 /** A gateway and a backend session that have shaken hands over memory. */
 export const sessionPair = async (options: SessionPairOptions) => {
-  const { handler, hello, log = silentLog, timing, ...gatewayOptions } = options
+  const {
+    handler,
+    hello,
+    log = silentLog,
+    timing,
+    gateway: moreGateway,
+    backend: moreBackend,
+    ...gatewayOptions
+  } = options
   const common = { log, ...(timing && { timing }) }
   const toBackend = new MemoryTransport()
   const toGateway = new MemoryTransport()
@@ -98,12 +110,14 @@ export const sessionPair = async (options: SessionPairOptions) => {
     ...gatewayOptions,
     sessionId: 'session-1',
     onHello: () => {},
+    ...moreGateway,
   })
   const backendOptions: BackendSessionOptions = {
     ...common,
     handler,
     hello: { ...testHello, ...hello },
     onWelcome: () => welcomed.resolve(),
+    ...moreBackend,
   }
   const backend = new BackendSession(toGateway, backendOptions)
   toBackend.peer = backend
