@@ -1,8 +1,13 @@
 import { describe, expect, it } from 'vitest'
 import type { Exchange, OpenRequest, TunnelHandler } from '../../../shared/tunnel/exchange.ts'
+import { acceptFrame, readWindow, type Frame } from '../../../shared/tunnel/frame.ts'
+import { limits } from '../../../shared/tunnel/limits.ts'
+import { resetFrame } from '../../../shared/tunnel/message.ts'
 import { Account, keepAccounts } from '../../support/credit-ledger.ts'
 import { seededRandom } from '../../support/seeded-random.ts'
-import { MemoryTransport, sessionPair, turns } from '../../support/tunnel-memory.ts'
+import { readyBackend, readyGateway } from '../../support/raw-sessions.ts'
+import { dataFrame, headFrame, openFrame } from '../../support/tunnel-frames.ts'
+import { MemoryTransport, sessionPair, testHello, turns } from '../../support/tunnel-memory.ts'
 import { get, quickTiming } from './exchanges.ts'
 
 const KiB = 1024
@@ -84,6 +89,48 @@ describe('readers that stand still', () => {
     for (const exchange of still) exchange.cancel('enough')
     expect(gateway.hasRoom).toBe(true)
     gateway.close(1000, '')
+  })
+})
+
+describe('DATA that comes after its stream is over', () => {
+  const late = (streamId: number) => [1, 2, 3].map(() => dataFrame(streamId, limits.dataBytes))
+  const granted = (frames: readonly Frame[]) =>
+    frames
+      .filter(({ name, streamId }) => name === 'WINDOW' && streamId === 0)
+      .reduce((sum, { payload }) => sum + readWindow(payload), 0)
+
+  it('gives its credit back at the gateway', async () => {
+    const { peer, session } = await readyGateway({
+      windowBytes: 16 * KiB,
+      connectionWindowBytes: 64 * KiB,
+    })
+    session.open(get)
+    await turns()
+    peer.send(resetFrame(1, { code: 'REFUSED', message: '' }), ...late(1))
+    await turns()
+    expect(granted(peer.frames)).toBe(48 * KiB)
+    expect(session.snapshot()?.receiveCreditBytes).toBe(64 * KiB)
+    session.close(1000, '')
+  })
+
+  it('gives its credit back at the backend, that of a refused stream too', async () => {
+    const hello = { ...testHello, windowBytes: 16 * KiB, connectionWindowBytes: 64 * KiB }
+    const { peer, session } = await readyBackend({ hello })
+    peer.send(openFrame(1), openFrame(3), openFrame(5))
+    peer.send(...late(5))
+    await turns()
+    expect(granted(peer.frames)).toBe(48 * KiB)
+    session.close(1000, '')
+  })
+
+  it('still counts against the connection, which it must not overrun', async () => {
+    const { peer, session } = await readyGateway({ connectionWindowBytes: 16 * KiB })
+    const exchange = session.open(get)
+    await turns()
+    peer.send(acceptFrame(1), headFrame(1), dataFrame(1, 16 * KiB))
+    peer.send(dataFrame(1))
+    expect(peer.transport.closedWith?.code).toBe(4003)
+    await exchange.settled
   })
 })
 
