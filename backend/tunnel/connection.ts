@@ -7,6 +7,7 @@ import { protocolName } from '../../shared/tunnel/handshake.ts'
 import { limits, type Timing } from '../../shared/tunnel/limits.ts'
 import type { Hello } from '../../shared/tunnel/hello.ts'
 import { feedSession, socketTransport } from '../../shared/tunnel/socket-transport.ts'
+import type { CountDelivery } from './count-delivery.ts'
 import { retryAfterMs, type Ended } from './retry.ts'
 
 export type ConnectionOptions = {
@@ -17,6 +18,8 @@ export type ConnectionOptions = {
   readonly log: Log
   readonly timing: Timing
   readonly onWelcome: () => void
+  /** Where final counts are kept until the gateway has them. */
+  readonly counts?: CountDelivery
 }
 
 export class Connection {
@@ -66,20 +69,24 @@ export class Connection {
   }
 
   #onOpen(): void {
-    const { hello, handler, log, timing } = this.#options
-    const session = new BackendSession(socketTransport(this.#socket), {
+    const { hello, handler, log, timing, counts } = this.#options
+    const session: BackendSession = new BackendSession(socketTransport(this.#socket), {
       hello,
       handler,
       log,
       timing,
       onWelcome: () => {
         this.#upSinceMs = performance.now()
+        counts?.welcomed(session)
         this.#options.onWelcome()
       },
+      beforeEnd: (counted) => counts?.counted(session, counted),
+      onUsageAck: (requestIds) => counts?.acknowledged(session, requestIds),
     })
     this.#session = session
     feedSession(this.#socket, session)
-    void session.closed.then(({ code, reason }) => {
+    // Settled, not closed: the last counts are in the journal then.
+    void Promise.all([session.closed, session.settled]).then(([{ code, reason }]) => {
       const upMs = this.#upSinceMs === undefined ? 0 : performance.now() - this.#upSinceMs
       this.#ended.resolve({ kind: 'closed', code, reason: reason || this.#lastError, upMs })
     })

@@ -1,10 +1,13 @@
 /** Keeps a backend connected to its gateway: dials, serves, and dials again until it is closed. */
+import { createHash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Log } from '../../shared/log.ts'
 import type { TunnelHandler } from '../../shared/tunnel/exchange.ts'
 import { defaultTiming, limits, type Timing } from '../../shared/tunnel/limits.ts'
 import { Connection } from './connection.ts'
+import { CountDelivery } from './count-delivery.ts'
 import { explain, nextRetry } from './retry.ts'
+import type { UsageJournal } from './usage-journal.ts'
 
 export type DialOptions = {
   /** The gateway's tunnel, e.g. `wss://gateway.example/tunnel`; plain `ws://` to this machine only. */
@@ -20,6 +23,8 @@ export type DialOptions = {
   /** Requests at once. Default and most: 256. */
   readonly maxStreams?: number
   readonly timing?: Timing
+  /** Keeps final counts until the gateway has them in its books. */
+  readonly journal?: UsageJournal
   /** Numbers in [0, 1) that spread the retries. */
   readonly random?: () => number
 }
@@ -54,6 +59,10 @@ export const parseTunnelUrl = (text: string): URL => {
   return url
 }
 
+/** Names the books of a gateway for this backend; tells nothing of the token. */
+const booksName = (url: URL, token: string): string =>
+  createHash('sha256').update(`${url.href}\0${token}`).digest('hex').slice(0, 16)
+
 /** Starts dialling. @throws Error when `url` is no address of a tunnel (see parseTunnelUrl) */
 export const dial = (options: DialOptions): Tunnel => new Dialler(options)
 
@@ -63,6 +72,7 @@ class Dialler implements Tunnel {
   readonly #options: DialOptions
   readonly #url: URL
   readonly #instanceId: string
+  readonly #counts: CountDelivery | undefined
   readonly #connected = Promise.withResolvers<void>()
   readonly #stop = new AbortController()
   #connection: Connection | undefined
@@ -73,6 +83,10 @@ class Dialler implements Tunnel {
     this.#options = options
     this.#url = parseTunnelUrl(options.url)
     this.#instanceId = options.instanceId ?? crypto.randomUUID()
+    const { journal, log, token } = options
+    const instanceId = this.#instanceId
+    const gateway = booksName(this.#url, token)
+    this.#counts = journal && new CountDelivery({ journal, gateway, instanceId, log })
     this.connected = this.#connected.promise
     // Not everybody waits for it; `ended` says the same.
     this.connected.catch(() => {})
@@ -121,6 +135,7 @@ class Dialler implements Tunnel {
       token,
       handler,
       log,
+      ...(this.#counts && { counts: this.#counts }),
       timing: this.#options.timing ?? defaultTiming,
       hello: {
         instanceId: this.#instanceId,

@@ -5,6 +5,7 @@ import type { Exchange, OpenRequest } from '../../shared/tunnel/exchange.ts'
 import { GatewaySession } from '../../shared/tunnel/gateway-session.ts'
 import type { Timing } from '../../shared/tunnel/limits.ts'
 import type { Hello } from '../../shared/tunnel/hello.ts'
+import type { UsageReport } from '../../shared/tunnel/usage-message.ts'
 import type { Transport } from '../../shared/tunnel/transport.ts'
 
 /** Who a backend token belongs to. */
@@ -21,9 +22,16 @@ export interface ConnectedBackend extends BackendIdentity {
   readonly openStreams: number
   /** See `GatewaySession.open`. */
   open(request: OpenRequest): Exchange
+  /** Final counts of its requests are in the books. */
+  acknowledgeUsage(requestIds: readonly string[]): void
 }
 
 export type RegistryOptions = {
+  /**
+   * Enters a final count that comes from a backend's journal.
+   * @returns whether the backend may forget it
+   */
+  readonly settleLateUsage?: (backendId: string, report: UsageReport) => Promise<boolean>
   readonly log: Log
   readonly timing?: Timing
   /** Wall clock, ms since 1970. */
@@ -61,6 +69,10 @@ class Backend implements ConnectedBackend {
   open(request: OpenRequest): Exchange {
     return this.session.open(request)
   }
+
+  acknowledgeUsage(requestIds: readonly string[]): void {
+    this.session.acknowledgeUsage(requestIds)
+  }
 }
 
 export class BackendRegistry {
@@ -81,6 +93,7 @@ export class BackendRegistry {
       log,
       ...(timing && { timing }),
       onHello: (hello) => this.#onHello(connection, hello),
+      onUsage: (report) => void this.#settleLate(identity, session, report),
     })
     const connection: Connection = { identity, session }
     if (this.#isClosed) {
@@ -141,6 +154,15 @@ export class BackendRegistry {
     this.#backends.set(identity.backendId, new Backend(connection, hello, now()))
     log.info('backend connected', { backend: identity.name, models: hello.models.join(',') })
     old?.session.close(closeCodes.REPLACED, 'a newer connection of this backend has come')
+  }
+
+  async #settleLate(
+    { backendId }: BackendIdentity,
+    session: GatewaySession,
+    report: UsageReport,
+  ): Promise<void> {
+    const isSettled = await this.#options.settleLateUsage?.(backendId, report)
+    if (isSettled) session.acknowledgeUsage([report.requestId])
   }
 
   #onClosed({ identity, session }: Connection, code: number, reason: string): void {
