@@ -85,8 +85,7 @@ export class Connection {
     })
     this.#session = session
     feedSession(this.#socket, session)
-    // Settled, not closed: the last counts are in the journal then.
-    void Promise.all([session.closed, session.settled]).then(([{ code, reason }]) => {
+    void session.closed.then(({ code, reason }) => {
       const upMs = this.#upSinceMs === undefined ? 0 : performance.now() - this.#upSinceMs
       this.#ended.resolve({ kind: 'closed', code, reason: reason || this.#lastError, upMs })
     })

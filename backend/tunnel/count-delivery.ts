@@ -16,12 +16,15 @@ export type CountDeliveryOptions = {
   readonly log: Log
 }
 
-type Session = Pick<BackendSession, 'sendUsage' | 'closed'>
+type Session = Pick<BackendSession, 'sendUsage' | 'closed' | 'settled'>
 
 export class CountDelivery {
   readonly #options: CountDeliveryOptions
   /** Told on a connection that is still there, and not acknowledged: by request, the connection. */
   readonly #told = new Map<string, Session>()
+  /** Those that the gateway has let in, and that are not closed. */
+  readonly #open = new Set<Session>()
+  readonly #unsettled = new Set<Promise<void>>()
   /** Whether the journal may have counts that no connection was told of. */
   #mayLack = true
 
@@ -36,7 +39,8 @@ export class CountDelivery {
     const { journal, gateway, instanceId, log } = this.#options
     try {
       journal.add(gateway, { requestId, instanceId, ticket, usage })
-      this.#told.set(requestId, session)
+      if (this.#open.has(session)) this.#told.set(requestId, session)
+      else this.#resendSomewhere()
     } catch (error) {
       log.error('a count is not journalled', { request: requestId, error: String(error), ...usage })
     }
@@ -44,11 +48,28 @@ export class CountDelivery {
 
   /** The gateway has let the session in: it is told what its books may lack. */
   welcomed(session: Session): void {
-    void session.closed.then(() => {
+    const { closed, settled } = session
+    this.#unsettled.add(settled)
+    void settled.then(() => this.#unsettled.delete(settled))
+    this.#open.add(session)
+    void closed.then(() => {
+      this.#open.delete(session)
       for (const [id, owner] of this.#told) if (owner === session) this.#told.delete(id)
-      this.#mayLack = true
+      this.#resendSomewhere()
     })
     this.#resend(session)
+  }
+
+  /** The connection of some counts is gone: another may be there. */
+  #resendSomewhere(): void {
+    this.#mayLack = true
+    const [session] = this.#open
+    if (session) this.#resend(session)
+  }
+
+  /** Resolves when the work of all connections that are closed is over, and journalled. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#unsettled)
   }
 
   acknowledged(session: Session, requestIds: readonly string[]): void {

@@ -102,6 +102,7 @@ class Dialler implements Tunnel {
     this.#stop.abort()
     await this.#connection?.close(graceMs)
     await this.ended
+    await this.#counts?.settled()
   }
 
   /** One connection after the other: there is never a second one whose events could be stale. */

@@ -15,6 +15,7 @@ const recorder = () => {
   const reports: UsageReport[] = []
   const session = {
     closed,
+    settled: closed.then(() => {}),
     sendUsage: (report: UsageReport) => {
       reports.push(report)
       sent.push(report.requestId)
@@ -68,6 +69,18 @@ test('what a lost connection left unacknowledged is told on the next, with its t
   ])
 })
 
+test('a count that is final only after its connection was lost goes by the next', async () => {
+  const { delivery } = setUp()
+  const old = recorder()
+  const next = recorder()
+  delivery.welcomed(old.session)
+  await old.lose()
+  delivery.welcomed(next.session)
+  delivery.counted(old.session, { requestId: 'a', usage })
+
+  expect(next.sent).toEqual(['a'])
+})
+
 test('what is under way on one connection is not told on another', () => {
   const { delivery } = setUp()
   const one = recorder()
@@ -82,6 +95,7 @@ test('what is under way on one connection is not told on another', () => {
 test('many counts of an earlier process go 64 at a time, all of them', () => {
   const { delivery, options, journal } = setUp()
   const before = recorder()
+  delivery.welcomed(before.session)
   for (const requestId of names(200)) delivery.counted(before.session, { requestId, usage })
 
   const after = new CountDelivery(options)
