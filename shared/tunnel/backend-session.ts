@@ -1,25 +1,38 @@
 /** The backend's end of one connection: says HELLO, takes WELCOME, serves the streams that are opened. */
 import { closeCodes, TunnelError } from './error.ts'
-import type { TunnelHandler } from './exchange.ts'
+import type { Counted, TunnelHandler } from './exchange.ts'
 import { BackendStream } from './backend-stream.ts'
 import { acceptFrame, type Frame } from './frame.ts'
 import { limits } from './limits.ts'
 import { Link, type Closed, type LinkOptions } from './link.ts'
-import {
-  encodeHello,
-  parseOpen,
-  parseWelcome,
-  resetFrame,
-  type Hello,
-  type Welcome,
-} from './message.ts'
+import { encodeAuth, parseGoaway, type Goaway, type Status } from './control-message.ts'
+import type { TunnelCounters } from './counters.ts'
+import { encodeHello, parseWelcome, type Hello, type Welcome } from './hello.ts'
+import { parseOpen, resetFrame } from './message.ts'
+import { encodeUsage, parseUsageAck, type UsageReport } from './usage-message.ts'
 import type { Transport } from './transport.ts'
 
 export type BackendSessionOptions = LinkOptions & {
   readonly hello: Hello
   readonly handler: TunnelHandler
+  /**
+   * Dialled with a pre-shared key: HELLO waits for the gateway's CHALLENGE and carries the answer
+   * (see `helloProof`). Without it, HELLO is sent at once, and a CHALLENGE breaks the protocol.
+   */
+  readonly prove?: (nonce: Uint8Array) => string | Promise<string>
   /** The gateway has let us in. */
   readonly onWelcome: (welcome: Welcome) => void
+  /** How busy this backend is; asked after WELCOME, each second, and after each END. */
+  readonly status?: () => Status
+  /** The gateway has these counts in its books. */
+  readonly onUsageAck?: (requestIds: readonly string[]) => void
+  /** The gateway opens nothing more here: dial a replacement, then `drain`. */
+  readonly onGoaway?: (goaway: Goaway) => void
+  /**
+   * The journal's hook: called once for each accepted request, when its count is final, and awaited
+   * (at most `settleMs`) before END leaves; also after the connection was lost, when no END will.
+   */
+  readonly beforeEnd?: (counted: Counted) => void | Promise<void>
 }
 
 /** How often a draining session looks whether the transport has passed its bytes on. */
@@ -28,6 +41,8 @@ const drainPollMs = 10
 export class BackendSession {
   /** Resolves when the connection has ended, for whatever reason. */
   readonly closed: Promise<Closed>
+  /** Resolves when, after `closed`, all work has stopped and `beforeEnd` has had every count. */
+  readonly settled: Promise<void>
   readonly #closed = Promise.withResolvers<Closed>()
   readonly #options: BackendSessionOptions
   readonly #transport: Transport
@@ -39,6 +54,7 @@ export class BackendSession {
 
   constructor(transport: Transport, options: BackendSessionOptions) {
     this.closed = this.#closed.promise
+    this.settled = this.closed.then(() => {})
     this.#options = options
     this.#transport = transport
     this.#link = new Link(
@@ -57,6 +73,36 @@ export class BackendSession {
 
   get openStreams(): number {
     return this.#streams.size
+  }
+
+  /** Smoothed round trip, ms; undefined before the first PONG. */
+  get roundTripMs(): number | undefined {
+    return this.#link.roundTripMs
+  }
+
+  /** Whether either end has said GOAWAY. */
+  get isDraining(): boolean {
+    return this.#isDraining
+  }
+
+  /** For metrics. */
+  get counters(): TunnelCounters {
+    return this.#link.counters.snapshot()
+  }
+
+  /** Hands over a fresh token before the old one expires. */
+  sendAuth(token: string): void {
+    this.#link.outbox.control({ name: 'AUTH', streamId: 0, payload: encodeAuth(token) })
+  }
+
+  /**
+   * Sends a final count from the journal. Keep at most `limits.usageAckIds` of them unacknowledged
+   * on a connection. False when the session has ended or is not yet welcome: try on the next one.
+   */
+  sendUsage(report: UsageReport): boolean {
+    if (this.#link.isClosed || !this.#welcome) return false
+    this.#link.outbox.control({ name: 'USAGE', streamId: 0, payload: encodeUsage(report) })
+    return true
   }
 
   /** One message from the transport. */
@@ -89,7 +135,7 @@ export class BackendSession {
     if (!this.#welcome) {
       this.#onWelcome(frame)
     } else if (frame.streamId === 0) {
-      throw new TunnelError('PROTOCOL_ERROR', `${frame.name} after the handshake`)
+      this.#onConnectionFrame(frame)
     } else if (frame.name === 'OPEN') {
       this.#onOpen(frame)
     } else if (frame.streamId > this.#lastStreamId) {
@@ -97,6 +143,17 @@ export class BackendSession {
     } else {
       // A stream that is over may still get frames that were under way.
       this.#streams.get(frame.streamId)?.receive(frame)
+    }
+  }
+
+  #onConnectionFrame({ name, payload }: Frame): void {
+    switch (name) {
+      case 'USAGE_ACK':
+        return this.#options.onUsageAck?.(parseUsageAck(payload))
+      case 'GOAWAY':
+        return this.#options.onGoaway?.(parseGoaway(payload))
+      default:
+        throw new TunnelError('PROTOCOL_ERROR', `${name} after the handshake`)
     }
   }
 

@@ -30,6 +30,7 @@ const failedInside: Failure = { code: 'INTERNAL', message: 'the backend failed t
 
 export class BackendStream implements ServedExchange {
   readonly requestId: string
+  readonly upgradedBody: ReadableStream<Uint8Array> | null = null
   readonly #options: BackendStreamOptions
   // Held until the end: on Node a Request that nobody holds no longer passes its signal on.
   readonly #request: Request
@@ -90,6 +91,7 @@ export class BackendStream implements ServedExchange {
   async run(handler: TunnelHandler): Promise<void> {
     try {
       const response = await handler(this.#request, this)
+      if (!(response instanceof Response)) throw new Error('not yet')
       await this.#send(response)
     } catch (error) {
       this.#failWith(error)

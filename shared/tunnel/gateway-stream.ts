@@ -1,7 +1,7 @@
 /** The gateway's end of one stream: a request going out, its answer coming in. SPEC.md, "Streams". */
 import type { Usage } from '../openai/usage.ts'
 import { TunnelError, type ErrorCode } from './error.ts'
-import type { Exchange, ResponseHead, Settlement } from './exchange.ts'
+import type { Exchange, OpenRequest, ResponseHead, Settlement } from './exchange.ts'
 import { readWindow, windowFrame, type Frame } from './frame.ts'
 import type { Timing } from './limits.ts'
 import { encodeEnd, parseEnd, parseHead, parseReset, resetFrame, type End } from './message.ts'
@@ -38,11 +38,12 @@ export class GatewayStream implements Exchange {
   readonly #request: SendStream
   readonly #response: ReceiveStream
   #cancelTimer: ReturnType<typeof setTimeout> | undefined
+  #lastReportedUsage: Usage | null = null
   #wasSent = false
   #state: State = 'opening'
 
   /** `open` is OPEN's payload; `body` follows it, unless empty. */
-  constructor(open: Uint8Array, body: Uint8Array | null, options: GatewayStreamOptions) {
+  constructor(open: Uint8Array, body: OpenRequest['body'], options: GatewayStreamOptions) {
     const { streamId, outbox } = options
     this.#options = options
     this.head = this.#headResult.promise
@@ -67,7 +68,11 @@ export class GatewayStream implements Exchange {
       },
     }
     outbox.head(this.#open)
-    if (body && body.byteLength > 0) this.#sendBody(body)
+    if (body instanceof Uint8Array && body.byteLength > 0) this.#sendBody(body)
+  }
+
+  get lastReportedUsage(): Usage | null {
+    return this.#lastReportedUsage
   }
 
   cancel(reason: string): void {
@@ -193,10 +198,10 @@ export class GatewayStream implements Exchange {
     this.#response.abort(error)
   }
 
-  #settle(settlement: Settlement): void {
+  #settle(settlement: Omit<Settlement, 'isFinal'>): void {
     this.#state = 'closed'
     clearTimeout(this.#cancelTimer)
-    this.#settlement.resolve(settlement)
+    this.#settlement.resolve({ ...settlement, isFinal: settlement.usage !== null })
     this.#options.closed()
   }
 }

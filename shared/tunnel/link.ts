@@ -3,6 +3,7 @@
  * closes once. What the frames mean is the session's affair.
  */
 import type { Log } from '../log.ts'
+import { Counters } from './counters.ts'
 import { closeCodes, TunnelError } from './error.ts'
 import { decodeMessage, type Frame } from './frame.ts'
 import { Heartbeat } from './heartbeat.ts'
@@ -24,6 +25,8 @@ export type LinkOptions = {
   /** Monotonic clock, ms. */
   readonly now?: () => number
   readonly random?: () => number
+  /** False where the runtime sleeps while no stream is open: then no timer runs and silence is not watched. Default true. */
+  readonly watchIdle?: boolean
 }
 
 /** What a session does with its link's news. */
@@ -45,6 +48,8 @@ export class Link {
   readonly #events: LinkEvents
   readonly #heartbeat: Heartbeat
   readonly #handshakeTimer: ReturnType<typeof setTimeout>
+  readonly counters = new Counters()
+  #roundTripMs: number | undefined
   #numPings = 0
   #isClosed = false
 
@@ -74,6 +79,11 @@ export class Link {
       () => this.close(closeCodes.TIMEOUT, lateHandshake),
       timing.handshakeMs,
     )
+  }
+
+  /** Smoothed round trip, ms; undefined before the first sample. */
+  get roundTripMs(): number | undefined {
+    return this.#roundTripMs
   }
 
   get isClosed(): boolean {

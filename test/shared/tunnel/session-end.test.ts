@@ -22,7 +22,7 @@ describe('a lost connection', () => {
     gateway.transportClosed(1006, 'cut')
     backend.transportClosed(1006, 'cut')
 
-    const lost = { outcome: 'failed', usage: null, errorCode: 'CONNECTION_LOST' }
+    const lost = { outcome: 'failed', usage: null, isFinal: false, errorCode: 'CONNECTION_LOST' }
     expect(await exchange.settled).toEqual(lost)
     const reader = exchange.body.getReader()
     const readAll = async () => {
