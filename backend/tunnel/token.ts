@@ -6,12 +6,15 @@ import { tokenAlgorithm, tokenAudience, tokenLifetimeMs } from '../../shared/aut
 export type TokenMintOptions = {
   /** What `backends enroll` printed. Never sent, never logged. */
   readonly enrolmentSecret: string
-  /** Narrows what the tokens may be used for to these served models. */
+  /** Narrows what a stolen token may be used for to these served models; not if they are many. */
   readonly models?: readonly string[]
   readonly lifetimeMs?: number
   /** ms since the epoch. */
   readonly now?: () => number
 }
+
+/** A token has 4096 characters at most, and these become a third more. */
+const maxModelsChars = 2_048
 
 export class TokenMint {
   readonly lifetimeMs: number
@@ -21,7 +24,7 @@ export class TokenMint {
 
   constructor({ enrolmentSecret, models, lifetimeMs, now }: TokenMintOptions) {
     this.lifetimeMs = lifetimeMs ?? tokenLifetimeMs
-    this.#models = models
+    this.#models = JSON.stringify(models ?? null).length > maxModelsChars ? undefined : models
     this.#now = now ?? Date.now
     this.#key = deriveBackendKey(enrolmentSecret)
     // Reported by each `mint`.

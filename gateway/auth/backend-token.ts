@@ -11,6 +11,7 @@ import {
   tokenLifetimeMs,
 } from '../../shared/auth/backend-token.ts'
 import { limits } from '../../shared/tunnel/limits.ts'
+import { LoginRefused } from './login-refused.ts'
 
 /** An enrolled backend that is not revoked. */
 export type EnrolledKey = {
@@ -26,13 +27,9 @@ export type TokenGrant = {
   readonly name: string
   /** Null: any. */
   readonly models: readonly string[] | null
+  readonly publicKey: string
   /** ms since the epoch; until then, the clocks' difference included, the connection may live. */
   readonly expiresAtMs: number
-}
-
-/** The token is turned down. The message is for the operator of the backend, and tells no secret. */
-export class TokenRefused extends Error {
-  override readonly name = 'TokenRefused'
 }
 
 export type TokenCheckOptions = {
@@ -40,29 +37,31 @@ export type TokenCheckOptions = {
   readonly findKey: (publicKey: string) => Promise<EnrolledKey | null>
   /** ms since the epoch. */
   readonly now: () => number
+  readonly skewMs?: number
 }
 
 /** One text for all that a stranger could try: it does not learn which keys are known. */
 const unknown = 'This gateway does not know this backend token.'
 
-/** @throws TokenRefused, or what `findKey` throws */
+/** @throws LoginRefused, or what `findKey` throws */
 export const checkBackendToken = async (
   token: string,
-  { findKey, now }: TokenCheckOptions,
+  { findKey, now, skewMs = clockSkewMs }: TokenCheckOptions,
 ): Promise<TokenGrant> => {
   const publicKey = token.length <= limits.tokenChars ? keyIdOf(token) : null
   const backend = publicKey === null ? null : await findKey(publicKey)
-  if (publicKey === null || !backend) throw new TokenRefused(unknown)
-  const claims = await verify(token, publicKey, now())
+  if (publicKey === null || !backend) throw new LoginRefused(unknown)
+  const claims = await verify(token, publicKey, now(), skewMs)
   const expiresAtMs = (claims.exp ?? 0) * 1000
-  if (expiresAtMs > now() + tokenLifetimeMs + clockSkewMs) {
-    throw new TokenRefused(`This backend token is valid for more than ${minutes} minutes.`)
+  if (expiresAtMs > now() + tokenLifetimeMs + skewMs) {
+    throw new LoginRefused(`This backend token is valid for more than ${minutes} minutes.`)
   }
   return {
     backendId: backend.id,
     name: backend.name,
     models: narrowed(backend.models, claims['models']),
-    expiresAtMs: expiresAtMs + clockSkewMs,
+    publicKey,
+    expiresAtMs: expiresAtMs + skewMs,
   }
 }
 
@@ -78,7 +77,12 @@ const keyIdOf = (token: string): string | null => {
   }
 }
 
-const verify = async (token: string, publicKey: string, nowMs: number): Promise<JWTPayload> => {
+const verify = async (
+  token: string,
+  publicKey: string,
+  nowMs: number,
+  skewMs: number,
+): Promise<JWTPayload> => {
   try {
     const { payload } = await jwtVerify(token, await importPublicKey(publicKey), {
       algorithms: [tokenAlgorithm],
@@ -86,12 +90,12 @@ const verify = async (token: string, publicKey: string, nowMs: number): Promise<
       issuer: publicKey,
       requiredClaims: ['exp', 'iat'],
       maxTokenAge: tokenLifetimeMs / 1000,
-      clockTolerance: clockSkewMs / 1000,
+      clockTolerance: skewMs / 1000,
       currentDate: new Date(nowMs),
     })
     return payload
   } catch (error) {
-    throw new TokenRefused(explain(error, token, nowMs), { cause: error })
+    throw new LoginRefused(explain(error, token, nowMs), { cause: error })
   }
 }
 
@@ -127,7 +131,7 @@ const narrowed = (
 ): readonly string[] | null => {
   if (claim === undefined) return backendModels
   if (!Array.isArray(claim) || !claim.every((model) => typeof model === 'string')) {
-    throw new TokenRefused('The "models" of this backend token are no list of names.')
+    throw new LoginRefused('The "models" of this backend token are no list of names.')
   }
   return backendModels === null ? claim : claim.filter((model) => backendModels.includes(model))
 }

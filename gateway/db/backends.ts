@@ -1,5 +1,5 @@
 /** Queries about backends: those that were enrolled, and those that came with the tunnel key. */
-import { and, asc, eq, isNotNull, isNull, sql } from 'drizzle-orm'
+import { and, asc, eq, isNull, sql, type SQL } from 'drizzle-orm'
 import type { Database } from './database.ts'
 import { backends } from './schema.ts'
 
@@ -25,19 +25,20 @@ export const isBackendInUse = async (
   id: string,
   publicKey: string | null,
 ): Promise<boolean> => {
-  const hasKey =
-    publicKey === null ? isNull(backends.publicKey) : eq(backends.publicKey, publicKey)
+  const hasKey = publicKey === null ? isNull(backends.publicKey) : eq(backends.publicKey, publicKey)
   return (await db.$count(backends, and(eq(backends.id, id), inUse, hasKey))) > 0
 }
 
-/** All that ever had the name, the one in use first. */
-export const findBackendsByName = (db: Database, name: string): Promise<BackendRow[]> =>
-  db
+/** The backend that has the name: the one in use, else one that was revoked. */
+export const findBackendByName = async (db: Database, name: string): Promise<BackendRow | null> => {
+  const [row] = await db
     .select()
     .from(backends)
     .where(eq(backends.name, name))
     .orderBy(sql`${backends.revokedAt} is not null`)
     .limit(1)
+  return row ?? null
+}
 
 /** Inserts the backend unless one in use has its name. */
 export const insertBackend = async (db: Database, row: BackendRow): Promise<void> => {
@@ -60,7 +61,7 @@ export const enrollBackendAnew = async (db: Database, row: BackendRow): Promise<
   return stored
 }
 
-const upsert = (db: Database, row: BackendRow, setWhere?: ReturnType<typeof isNotNull>) => {
+const upsert = (db: Database, row: BackendRow, setWhere?: SQL) => {
   const { hint, publicKey, models } = row
   return db
     .insert(backends)
@@ -91,3 +92,7 @@ export const revokeBackend = async (
     .returning()
   return row ?? null
 }
+
+/** Backends in use that have no key of their own. */
+export const countKeylessBackends = (db: Database): Promise<number> =>
+  db.$count(backends, and(isNull(backends.publicKey), inUse))

@@ -49,4 +49,6 @@ export const isPublicKey = (text: unknown): text is string =>
 
 /** For checking signatures. @throws where `isPublicKey` is false */
 export const importPublicKey = (publicKey: string): Promise<CryptoKey> =>
-  crypto.subtle.importKey('raw', base64url.decode(publicKey), algorithm, false, ['verify'])
+  crypto.subtle.importKey('raw', new Uint8Array(base64url.decode(publicKey)), algorithm, false, [
+    'verify',
+  ])

@@ -1,10 +1,6 @@
 import { createPrivateKey, createPublicKey, hkdfSync } from 'node:crypto'
 import { expect, test } from 'vitest'
-import {
-  deriveBackendKey,
-  importPublicKey,
-  isPublicKey,
-} from '../../../shared/auth/backend-key.ts'
+import { deriveBackendKey, importPublicKey, isPublicKey } from '../../../shared/auth/backend-key.ts'
 
 const secret = 'brt_0123456789abcdefghijABCDEFGHIJ012345'
 
