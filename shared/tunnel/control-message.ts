@@ -62,7 +62,12 @@ export type Status = {
   readonly draining?: boolean
 }
 
-export const encodeStatus = (status: Status): Uint8Array => encodeJson(status)
+/** @throws TunnelError PROTOCOL_ERROR when the gateway would have to refuse it */
+export const encodeStatus = (status: Status): Uint8Array => {
+  const payload = encodeJson(status)
+  parseStatus(payload)
+  return payload
+}
 
 export const parseStatus = (payload: Uint8Array): Status => {
   const from = readJson(payload, 'STATUS')
