@@ -1,19 +1,21 @@
 /** Keeps a backend connected to its gateway: dials, serves, and dials again until it is closed. */
-import { createHash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Log } from '../../shared/log.ts'
 import type { TunnelHandler } from '../../shared/tunnel/exchange.ts'
 import { defaultTiming, limits, type Timing } from '../../shared/tunnel/limits.ts'
 import { Connection } from './connection.ts'
 import { CountDelivery } from './count-delivery.ts'
+import type { TunnelLogin } from './login.ts'
+import { ProxyRoute, type ProxySettings } from './proxy.ts'
 import { explain, nextRetry } from './retry.ts'
 import type { UsageJournal } from './usage-journal.ts'
 
 export type DialOptions = {
   /** The gateway's tunnel, e.g. `wss://gateway.example/tunnel`; plain `ws://` to this machine only. */
   readonly url: string
-  /** The backend token. Never logged. */
-  readonly token: string
+  readonly login: TunnelLogin
+  /** The proxy before the gateway. Not asked for `ws://`, which stays on this machine. */
+  readonly proxy?: ProxySettings | null
   /** Served model names. */
   readonly models: readonly string[]
   readonly handler: TunnelHandler
@@ -52,16 +54,10 @@ export const parseTunnelUrl = (text: string): URL => {
     )
   }
   if (url.protocol === 'ws:' && !isLoopback(url.hostname)) {
-    throw new Error(
-      `Use wss:// for ${url.hostname}: over ws:// the backend token would be readable.`,
-    )
+    throw new Error(`Use wss:// for ${url.hostname}: over ws:// all that passes would be readable.`)
   }
   return url
 }
-
-/** Names the books of a gateway for this backend; tells nothing of the token. */
-const booksName = (url: URL, token: string): string =>
-  createHash('sha256').update(`${url.href}\0${token}`).digest('hex').slice(0, 16)
 
 /** Starts dialling. @throws Error when `url` is no address of a tunnel (see parseTunnelUrl) */
 export const dial = (options: DialOptions): Tunnel => new Dialler(options)
@@ -71,6 +67,7 @@ class Dialler implements Tunnel {
   readonly ended: Promise<'closed' | 'replaced'>
   readonly #options: DialOptions
   readonly #url: URL
+  readonly #proxy: ProxyRoute | null
   readonly #instanceId: string
   readonly #counts: CountDelivery | undefined
   readonly #connected = Promise.withResolvers<void>()
@@ -82,10 +79,14 @@ class Dialler implements Tunnel {
   constructor(options: DialOptions) {
     this.#options = options
     this.#url = parseTunnelUrl(options.url)
+    this.#proxy =
+      options.proxy && this.#url.protocol === 'wss:'
+        ? new ProxyRoute(options.proxy, this.#url)
+        : null
     this.#instanceId = options.instanceId ?? crypto.randomUUID()
-    const { journal, log, token } = options
+    const { journal, log } = options
+    const gateway = this.#url.href
     const instanceId = this.#instanceId
-    const gateway = booksName(this.#url, token)
     this.#counts = journal && new CountDelivery({ journal, gateway, instanceId, log })
     this.connected = this.#connected.promise
     // Not everybody waits for it; `ended` says the same.
@@ -110,7 +111,9 @@ class Dialler implements Tunnel {
     const { log, random = Math.random } = this.#options
     let numFailures = 0
     while (!this.#stop.signal.aborted) {
-      this.#connection = this.#connect()
+      const loginHeaders = await this.#options.login.headers()
+      if (this.#stop.signal.aborted) break
+      this.#connection = this.#connect(loginHeaders)
       const ended = await this.#connection.ended
       if (this.#stop.signal.aborted) break
       const retry = nextRetry(ended, numFailures, random())
@@ -129,11 +132,13 @@ class Dialler implements Tunnel {
     return 'closed'
   }
 
-  #connect(): Connection {
-    const { token, models, handler, log, maxStreams = limits.streams } = this.#options
+  #connect(loginHeaders: Readonly<Record<string, string>>): Connection {
+    const { login, models, handler, log, maxStreams = limits.streams } = this.#options
     return new Connection({
       url: this.#url,
-      token,
+      login,
+      loginHeaders,
+      proxy: this.#proxy,
       handler,
       log,
       ...(this.#counts && { counts: this.#counts }),
