@@ -28,6 +28,9 @@ export type BackendStreamOptions = {
   readonly closed: () => void
 }
 
+// One for all: making an error for each stream that ends well costs more than the rest of its end.
+const hasEnded = new TunnelError('CANCEL', 'the exchange has ended')
+
 const failedInside: Failure = { code: 'INTERNAL', message: 'the backend failed to answer' }
 
 export class BackendStream implements CountingStream {
@@ -81,7 +84,7 @@ export class BackendStream implements CountingStream {
       windowBytes: options.sendWindowBytes,
       connection: options.sendCredit,
       counters: link.counters,
-      ready: () => link.outbox.ready(this.#response),
+      ready: (bytes) => link.outbox.ready(this.#response, bytes),
       ended: () => this.#onEndSent(),
     })
     const body = this.#requestBody?.readable ?? null
@@ -297,7 +300,7 @@ export class BackendStream implements CountingStream {
     if (this.#isClosed) return
     this.#isClosed = true
     // What the handler has not read of the request, it will not.
-    this.#requestBody?.abort(new TunnelError('CANCEL', 'the exchange has ended'))
+    this.#requestBody?.abort(hasEnded)
     this.#options.closed()
   }
 }

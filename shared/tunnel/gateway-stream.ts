@@ -33,6 +33,9 @@ export type GatewayStreamOptions = {
  */
 type State = 'opening' | 'accepted' | 'answering' | 'cancelling' | 'closed'
 
+// One for all: making an error for each stream that ends well costs more than the rest of its end.
+const hasAnswered = new TunnelError('CANCEL', 'the backend has answered')
+
 type Ending = Pick<Settlement, 'outcome' | 'errorCode'>
 
 export class GatewayStream implements Exchange {
@@ -81,7 +84,7 @@ export class GatewayStream implements Exchange {
       windowBytes: options.sendWindowBytes,
       connection: options.sendCredit,
       counters: link.counters,
-      ready: () => link.outbox.ready(this.#request),
+      ready: (bytes) => link.outbox.ready(this.#request, bytes),
       ended: () => this.#onRequestEnded(),
     })
     this.#requestBody = new RequestBody(request.body, {
@@ -251,7 +254,7 @@ export class GatewayStream implements Exchange {
       if (this.#isUpgrade && !this.#request.isClosed) {
         this.#responseEnd = { usage }
       } else {
-        this.#closeRequest(new TunnelError('CANCEL', 'the backend has answered'))
+        this.#closeRequest(hasAnswered)
         this.#settle(usage, { outcome: 'completed' })
       }
     }

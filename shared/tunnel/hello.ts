@@ -2,13 +2,13 @@
 import { limits } from './limits.ts'
 import {
   checked,
-  checkedWithin,
   encodeJson,
   integer,
   list,
   malformed,
   readJson,
   string,
+  within,
 } from './payload.ts'
 
 /** What a backend says of itself, first thing on a connection. */
@@ -65,7 +65,7 @@ const serviceName = (name: unknown): string => {
 
 /** @throws TunnelError when the gateway would have to refuse it: TOO_LARGE or PROTOCOL_ERROR */
 export const encodeHello = (hello: Hello): Uint8Array =>
-  checkedWithin(limits.helloBytes, encodeJson(hello), parseHello, 'HELLO')
+  checked(within(limits.helloBytes, encodeJson(hello), 'HELLO'), parseHello)
 
 /** @throws TunnelError PROTOCOL_ERROR, as all parsers here */
 export const parseHello = (payload: Uint8Array): Hello => {

@@ -75,6 +75,7 @@ export class Link implements Pace {
     this.outbox = new Outbox({
       transport,
       counters: this.counters,
+      now,
       overflow: (code, reason) => this.close(code, reason),
       progress: () => this.#heartbeat.progressed(),
     })

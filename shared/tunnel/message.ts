@@ -6,7 +6,6 @@ import type { Frame } from './frame.ts'
 import { isServiceName } from './hello.ts'
 import { limits } from './limits.ts'
 import {
-  checkedWithin,
   encodeJson,
   integer,
   isFields,
@@ -16,6 +15,8 @@ import {
   readJson,
   sentence,
   string,
+  within,
+  type Fields,
 } from './payload.ts'
 import { parseTicket } from './usage-message.ts'
 
@@ -31,9 +32,9 @@ export type End = { readonly usage?: Usage; readonly error?: Failure }
 const encoder = new TextEncoder()
 const lenientDecoder = new TextDecoder()
 
-const writeHeaders = (headers: Headers): [string, string][] => {
-  const pairs: [string, string][] = []
-  headers.forEach((value, name) => pairs.push([name, value]))
+const writeHeaders = (headers: Headers, what: string): [string, string][] => {
+  const pairs = [...headers]
+  if (pairs.length > limits.headerCount) throw malformed(what)
   return pairs
 }
 
@@ -56,12 +57,18 @@ const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
 
 /** @throws TunnelError when the peer would have to refuse it: TOO_LARGE or PROTOCOL_ERROR */
 export const encodeOpen = (open: Open): Uint8Array => {
-  const payload = encodeJson({ ...open, headers: writeHeaders(open.headers) })
-  return checkedWithin(limits.openBytes, payload, parseOpen, "the request's head")
+  const fields = { ...open, headers: writeHeaders(open.headers, 'OPEN.headers') }
+  checkOpen(fields)
+  return within(limits.openBytes, encodeJson(fields), "the request's head")
 }
 
 export const parseOpen = (payload: Uint8Array): Open => {
   const from = readJson(payload, 'OPEN')
+  return { ...checkOpen(from), headers: parseHeaders(from['headers'], 'OPEN.headers') }
+}
+
+/** All of OPEN but its headers. */
+const checkOpen = (from: Fields): Omit<Open, 'headers'> => {
   const { method, hasBody, ticket, deadlineMs, attempt, service, upgrade } = from
   const path = string(from['path'], limits.pathChars, 'OPEN.path')
   if (typeof method !== 'string' || !methods.includes(method)) throw malformed('OPEN.method')
@@ -78,7 +85,6 @@ export const parseOpen = (payload: Uint8Array): Open => {
     requestId: string(from['requestId'], limits.requestIdChars, 'OPEN.requestId'),
     method,
     path,
-    headers: parseHeaders(from['headers'], 'OPEN.headers'),
     hasBody,
     ...(ticket !== undefined && { ticket: parseTicket(ticket, 'OPEN.ticket') }),
     ...(deadlineMs !== undefined && {
@@ -92,17 +98,20 @@ export const parseOpen = (payload: Uint8Array): Open => {
 
 /** @throws TunnelError when the peer would have to refuse it: TOO_LARGE or PROTOCOL_ERROR */
 export const encodeHead = ({ status, headers }: ResponseHead): Uint8Array => {
-  const payload = encodeJson({ status, headers: writeHeaders(headers) })
-  return checkedWithin(limits.headBytes, payload, parseHead, "the response's head")
+  const head = { status: checkStatus(status), headers: writeHeaders(headers, 'HEAD.headers') }
+  return within(limits.headBytes, encodeJson(head), "the response's head")
 }
 
 export const parseHead = (payload: Uint8Array): ResponseHead => {
   const from = readJson(payload, 'HEAD')
   return {
-    status: from['status'] === 101 ? 101 : integer(from['status'], 200, 599, 'HEAD.status'),
+    status: checkStatus(from['status']),
     headers: parseHeaders(from['headers'], 'HEAD.headers'),
   }
 }
+
+const checkStatus = (status: unknown): number =>
+  status === 101 ? status : integer(status, 200, 599, 'HEAD.status')
 
 const parseFailure = (value: unknown): Failure => {
   if (!isFields(value)) throw malformed('END.error')

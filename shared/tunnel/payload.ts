@@ -24,14 +24,9 @@ export const checked = (
   return payload
 }
 
-/** As `checked`, for what grows with its owner's configuration. @throws TunnelError TOO_LARGE also */
-export const checkedWithin = (
-  maxBytes: number,
-  payload: Uint8Array,
-  parse: (payload: Uint8Array) => unknown,
-  what: string,
-): Uint8Array => {
-  if (payload.byteLength <= maxBytes) return checked(payload, parse)
+/** For what grows with its owner's configuration or a client's request. @throws TunnelError TOO_LARGE */
+export const within = (maxBytes: number, payload: Uint8Array, what: string): Uint8Array => {
+  if (payload.byteLength <= maxBytes) return payload
   throw new TunnelError('TOO_LARGE', `${what} is over ${maxBytes} bytes`)
 }
 

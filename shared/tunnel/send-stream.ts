@@ -20,11 +20,14 @@ export type SendStreamOptions = {
   readonly windowBytes: number
   readonly connection: SendCredit
   readonly counters: Counters
-  /** Called whenever `take()` may have become able to give a frame. */
-  readonly ready: () => void
+  /** Called whenever `take()` may have become able to give a frame, with the bytes that wait. */
+  readonly ready: (waitingBytes: number) => void
   /** Called when END has been taken: the last frame of this half. */
   readonly ended?: () => void
 }
+
+// One for all: making an error for each stream that ends well costs more than the rest of its end.
+const hasEnded = new TunnelError('CANCEL', 'the stream has ended')
 
 export class SendStream {
   readonly #options: SendStreamOptions
@@ -57,7 +60,7 @@ export class SendStream {
     return new Promise((taken, failed) => {
       this.#waiting = { chunk, taken, failed }
       this.#sentBytes = 0
-      this.#options.ready()
+      this.#options.ready(chunk.byteLength)
     })
   }
 
@@ -65,7 +68,7 @@ export class SendStream {
   end(payload: Uint8Array): void {
     if (this.#closed || this.#end) return
     this.#end = payload
-    this.#options.ready()
+    this.#options.ready(0)
   }
 
   /** Drops what waits (its write rejects) and takes no more. */
@@ -81,7 +84,7 @@ export class SendStream {
   /** The END of a stream that was aborted: it says why the body is not whole. */
   endAborted(payload: Uint8Array): void {
     this.#end = payload
-    this.#options.ready()
+    this.#options.ready(0)
   }
 
   /** The peer's WINDOW. @throws TunnelError FLOW_CONTROL when the credit leaves its range */
@@ -90,7 +93,7 @@ export class SendStream {
     if (this.#credit > limits.maxCreditBytes) {
       throw new TunnelError('FLOW_CONTROL', `credit of ${this.#credit} bytes on one stream`)
     }
-    this.#options.ready()
+    this.#options.ready(this.#waiting ? this.#waiting.chunk.byteLength - this.#sentBytes : 0)
   }
 
   /** The next frame, or undefined when there is nothing to send or no credit for it. */
@@ -100,7 +103,7 @@ export class SendStream {
     const { streamId, ended } = this.#options
     const frame: Frame = { name: 'END', streamId, payload: this.#end }
     this.#end = undefined
-    this.#closed ??= new TunnelError('CANCEL', 'the stream has ended')
+    this.#closed ??= hasEnded
     ended?.()
     return frame
   }

@@ -20,6 +20,9 @@ export interface MessageSink {
   close(code: number, reason: string): void
 }
 
+/** Node's; other runtimes may lack it. */
+const { setImmediate } = globalThis as { setImmediate?: (callback: () => void) => unknown }
+
 /** How long a peer may take to answer the closing handshake before the socket is cut. */
 const closeGraceMs = 3_000
 
@@ -44,6 +47,7 @@ export const socketTransport = (socket: MessageSocket): Transport => {
         if (!error) sent()
       })
     },
+    ...(setImmediate && { defer: (callback: () => void) => void setImmediate(callback) }),
     close(code, reason) {
       if (closing) return
       closing = true

@@ -9,6 +9,11 @@ export interface Transport {
   send(message: Uint8Array, sent: () => void): void
   /** Bytes handed over and not yet passed on; 0 where the runtime cannot say. */
   readonly bufferedBytes: number
+  /**
+   * Calls back when what the runtime has at hand now has been handled, e.g. at the end of Node's turn
+   * of the event loop: what is sent meanwhile shares a message. Absent: at the end of the microtask.
+   */
+  defer?(callback: () => void): void
   /** Closes for good, also when the peer no longer answers. Idempotent. */
   close(code: number, reason: string): void
 }
