@@ -3,28 +3,33 @@ import type { Context } from 'hono'
 import { ApiError, ModelNotFound } from '../shared/errors.ts'
 import { asApiError } from '../shared/openai/error.ts'
 import { tenantHeader } from '../shared/tenant.ts'
+import { TunnelError } from '../shared/tunnel/error.ts'
 import type { ActiveRequests } from './active-requests.ts'
-import { answerTo } from './answer.ts'
+import { answerTo, explainFailure } from './answer.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { onlyHeaders } from './headers.ts'
 import { Meter, type MeterOptions } from './meter.ts'
-import type { BackendRegistry, ConnectedBackend } from './tunnel/registry.ts'
+import { promptPrefixes } from './prompt-prefixes.ts'
 import { maxRequestBytes, parseGenerationRequest, readBody } from './read-body.ts'
+import { sendRequest } from './send-request.ts'
+import type { Router } from './tunnel/router.ts'
 
 export type ForwardOptions = MeterOptions & {
-  readonly registry: Pick<BackendRegistry, 'pick' | 'backends'>
+  readonly registry: Router
   readonly active: ActiveRequests
 }
 
 /** A backend that lost its connection tries again within seconds. */
 const noBackendRetrySeconds = 5
+/** Places become free as answers end. */
+const busyRetrySeconds = 1
 
 /** What a backend may see of the client: above all not its Authorization and Cookie. */
 const requestHeaders = ['content-type', 'accept', 'traceparent']
 
 /**
- * The handler of a listed generation route. A request that reaches a backend leaves one usage
- * record, whatever becomes of it; one that is turned down before leaves none.
+ * The handler of a listed generation route. A request that may have run leaves one usage record,
+ * however often it was sent and whatever becomes of it; one that provably did not run leaves none.
  */
 export const forward =
   (options: ForwardOptions) =>
@@ -33,40 +38,45 @@ export const forward =
     const running = options.active.start(c.var.key.id)
     try {
       const body = await readBody(c.req.raw, maxRequestBytes, running.signal)
-      const { model, stream } = parseGenerationRequest(body)
-      const backend = pickBackend(options.registry, model)
+      const { model, stream, expectedTokens, fields } = parseGenerationRequest(body)
       const { requestId, clientRequestId, key } = c.var
       const headers = onlyHeaders(requestHeaders, c.req.raw.headers)
       headers.set(tenantHeader, key.id)
-      const exchange = backend.open({
-        requestId,
-        method: 'POST',
-        path: c.req.path,
-        headers,
-        body,
+      const ends = { model, left: c.req.raw.signal, stop: running.signal }
+      const sent = await sendRequest({
+        router: options.registry,
+        model,
+        expectedTokens,
+        prefixes: () => promptPrefixes(fields, `${key.id} ${model}`),
+        request: (_backend, attempt) => ({
+          requestId,
+          method: 'POST',
+          path: c.req.path,
+          headers,
+          body,
+          attempt,
+        }),
+        signal: AbortSignal.any([ends.left, ends.stop]),
+      }).catch((error: unknown) => {
+        throw error instanceof TunnelError ? explainFailure(error, ends) : error
       })
+      if (!sent) throw nobodyTakes(options.registry, model)
       const meter = new Meter(options, {
         requestId,
         clientRequestId,
         keyId: key.id,
-        backendId: backend.backendId,
+        backendId: sent.backend.backendId,
         model,
         route: c.req.path,
         stream,
         startedAt,
       })
-      const answer = answerTo(exchange, {
-        model,
-        left: c.req.raw.signal,
-        stop: running.signal,
-        onFirstBytes: () => meter.firstBytes(),
-        onNotRun: () => meter.notRun(),
-      })
+      const answer = answerTo(sent.exchange, { ...ends, onFirstBytes: () => meter.firstBytes() })
       const status = answer.then(
         (response) => response.status,
         (error: unknown) => asApiError(error).status,
       )
-      void meter.settle(exchange, status).finally(running.finish)
+      void meter.settle(sent.exchange, status).finally(running.finish)
       return answer
     } catch (error) {
       running.finish()
@@ -74,11 +84,17 @@ export const forward =
     }
   }
 
-const pickBackend = (registry: ForwardOptions['registry'], model: string): ConnectedBackend => {
-  const backend = registry.pick(model)
-  if (backend) return backend
-  if (registry.backends().length > 0) throw new ModelNotFound(model)
-  throw new ApiError(503, 'No backend is connected at the moment. Please try again shortly.', {
+/** Why a request has nowhere to go. */
+const nobodyTakes = (router: Router, model: string): ApiError => {
+  if (router.serves(model)) {
+    return new ApiError(503, 'Every backend of this model is busy. Please try again in a moment.', {
+      type: 'service_unavailable_error',
+      code: 'server_is_overloaded',
+      retryAfterSeconds: busyRetrySeconds,
+    })
+  }
+  if (router.backends().length > 0) return new ModelNotFound(model)
+  return new ApiError(503, 'No backend is connected at the moment. Please try again shortly.', {
     type: 'service_unavailable_error',
     code: 'no_backend_online',
     retryAfterSeconds: noBackendRetrySeconds,

@@ -22,7 +22,6 @@ export class Meter {
   readonly #options: MeterOptions
   readonly #request: MeteredRequest
   #firstBytesAt: number | null = null
-  #notRun = false
 
   constructor(options: MeterOptions, request: MeteredRequest) {
     this.#options = options
@@ -32,11 +31,6 @@ export class Meter {
   /** The first bytes of the answer are on their way to the client. */
   firstBytes(): void {
     this.#firstBytesAt = this.#options.now()
-  }
-
-  /** The backend provably did not begin: nothing was used. */
-  notRun(): void {
-    this.#notRun = true
   }
 
   /**
@@ -65,7 +59,7 @@ export class Meter {
       outcome: settlement.outcome,
       promptTokens: settlement.usage?.promptTokens ?? 0,
       completionTokens: settlement.usage?.completionTokens ?? 0,
-      tokensSource: this.#notRun || settlement.usage ? 'reported' : 'lost',
+      tokensSource: settlement.usage ? 'reported' : 'lost',
       ttftMs: stream && first !== null ? first - startedAt : null,
       durationMs: this.#options.now() - startedAt,
     }

@@ -19,7 +19,8 @@ import { databasePath, lockHome, openHome, pepperPath } from './home.ts'
 import { startHttpServer } from './http-server.ts'
 import { revokedKey } from './middleware/authenticate.ts'
 import { TunnelAcceptor } from './tunnel/accept.ts'
-import { BackendRegistry, type BackendIdentity } from './tunnel/registry.ts'
+import type { BackendIdentity } from './tunnel/backend-connection.ts'
+import { BackendRegistry } from './tunnel/registry.ts'
 
 export type GatewayOptions = {
   readonly log: Log

@@ -6,7 +6,7 @@ import * as apiKeys from '../db/api-keys.ts'
 import * as backends from '../db/backends.ts'
 import type { Database } from '../db/database.ts'
 import { newId, type IdPrefix } from '../ids.ts'
-import type { ConnectedBackend } from '../tunnel/registry.ts'
+import type { ConnectedBackend } from '../tunnel/backend-connection.ts'
 import type { Admin, ApiKeyInfo, BackendInfo, CreatedApiKey, EnrolledBackend } from './admin.ts'
 import { backendHealth } from './backend-health.ts'
 

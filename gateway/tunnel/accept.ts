@@ -12,7 +12,8 @@ import { protocolName, tunnelPath } from '../../shared/tunnel/handshake.ts'
 import { defaultTiming, limits, type Timing } from '../../shared/tunnel/limits.ts'
 import { feedSession, socketTransport } from '../../shared/tunnel/socket-transport.ts'
 import { errorFields } from '../error-fields.ts'
-import type { BackendIdentity, BackendRegistry } from './registry.ts'
+import type { BackendIdentity } from './backend-connection.ts'
+import type { BackendRegistry } from './registry.ts'
 
 export type TunnelAcceptorOptions = {
   readonly registry: BackendRegistry
