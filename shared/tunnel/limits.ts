@@ -76,7 +76,7 @@ export const limits = {
   controlBacklogBytes: 256 * KiB,
   /** Above this the transport is full: frames wait in our queues, where control goes first. */
   transportHighWaterBytes: 1 * MiB,
-  /** A peer that resets more streams than this within `resetWindowMs`, and most of those it opened or was given, is closed. */
+  /** A backend that resets more accepted streams than this within `resetWindowMs`, and most of them, is closed. */
   resets: 100,
   /** Stream ids are odd and below 2^31; then a new connection is needed. */
   maxStreamId: 2 ** 31 - 1,

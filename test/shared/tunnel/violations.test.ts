@@ -158,7 +158,7 @@ describe('a gateway drops', () => {
   it('the answer of a stream that it has cancelled, until its END', async () => {
     const { peer, session, exchange } = await gatewayUnderTest()
     exchange.cancel('enough')
-    peer.send(acceptFrame(1), frame('HEAD', 1, head), fullData(1), fullData(1))
+    peer.send(acceptFrame(1), frame('HEAD', 1, head), fullData(1))
     expect(session.openStreams).toBe(1)
     const usage = { promptTokens: 1, completionTokens: 2 }
     peer.send(frame('END', 1, encodeEnd({ usage })))
