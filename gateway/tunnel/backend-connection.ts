@@ -37,6 +37,8 @@ export type BackendConnectionOptions = {
   /** Of the backend, over all its connections. */
   readonly load: BackendLoad
   readonly timing: Timing
+  /** Whether an idle connection has to be heard of. */
+  readonly watchIdle: boolean
   /** ms since 1970. */
   readonly connectedAtMs: number
   /** Monotonic clock, ms. */
@@ -86,10 +88,12 @@ export class BackendConnection implements ConnectedBackend {
 
   /** Nothing comes from it although it should, or nothing leaves for it: it may be dead. */
   get isDoubtful(): boolean {
-    const { timing, transport } = this.#options
-    const pingMs = this.openStreams > 0 ? timing.busyPingMs : timing.pingMs
+    const { timing, transport, watchIdle } = this.#options
+    const isBusy = this.openStreams > 0
+    const pingMs = isBusy ? timing.busyPingMs : timing.pingMs
+    const isSilent = this.session.silentMs > pingMs * lateBy + lateMs
     return (
-      this.session.silentMs > pingMs * lateBy + lateMs ||
+      (isSilent && (isBusy || watchIdle)) ||
       transport.bufferedBytes > limits.transportHighWaterBytes
     )
   }

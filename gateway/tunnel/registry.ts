@@ -3,15 +3,12 @@
  * transports, the clocks and the identities come from outside.
  */
 import type { Log } from '../../shared/log.ts'
-import type { Goaway } from '../../shared/tunnel/control-message.ts'
+import type { Goaway, Status } from '../../shared/tunnel/control-message.ts'
 import { closeCodes } from '../../shared/tunnel/error.ts'
-import {
-  GatewaySession,
-  type GatewaySessionOptions,
-  type SessionSnapshot,
-} from '../../shared/tunnel/gateway-session.ts'
+import { GatewaySession, type GatewaySessionOptions } from '../../shared/tunnel/gateway-session.ts'
 import type { Hello } from '../../shared/tunnel/hello.ts'
 import { defaultTiming, type Timing } from '../../shared/tunnel/limits.ts'
+import type { SessionSnapshot } from '../../shared/tunnel/session-snapshot.ts'
 import type { Transport } from '../../shared/tunnel/transport.ts'
 import { BackendConnection, type BackendIdentity } from './backend-connection.ts'
 import { chooseBackend, type Candidate } from './choose-backend.ts'
@@ -33,8 +30,15 @@ export type RegistryOptions = {
     GatewaySessionOptions,
     'maxStreams' | 'windowBytes' | 'connectionWindowBytes' | 'pings' | 'watchIdle'
   >
-  /** The last stream of a session is over: the time to keep its snapshot. */
+  /** See `GatewaySessionOptions.onIdle`. */
   readonly onIdle?: (session: GatewaySession) => void
+}
+
+/** What a runtime that sleeps has kept of a connection. */
+export type SleptConnection = {
+  readonly sessionId: string
+  readonly connectedAtMs: number
+  readonly snapshot: SessionSnapshot
 }
 
 type Pending = { readonly identity: BackendIdentity; readonly transport: Transport }
@@ -66,25 +70,23 @@ export class BackendRegistry implements Router {
 
   /** A session for a backend whose token was accepted; it takes requests once it has said HELLO. */
   connect(identity: BackendIdentity, transport: Transport): GatewaySession {
-    const { session, closed } = this.#session({ identity, transport })
+    const session = this.#session({ identity, transport })
     if (this.#isClosed) {
       session.close(closeCodes.GOING_AWAY, 'the gateway stops')
       return session
     }
     this.#handshakes.add(identity.backendId, session)
-    void closed.then(() => this.#handshakes.delete(identity.backendId, session))
+    void session.closed.then(() => this.#handshakes.delete(identity.backendId, session))
     return session
   }
 
-  /** Goes on with a connection whose session slept (see `GatewaySession.snapshot`). */
-  resume(
-    identity: BackendIdentity,
-    transport: Transport,
-    { snapshot, connectedAtMs }: { snapshot: SessionSnapshot; connectedAtMs: number },
-  ): GatewaySession {
+  /** Goes on with a connection that slept. */
+  resume(identity: BackendIdentity, transport: Transport, slept: SleptConnection): GatewaySession {
     const pending = { identity, transport }
-    const { session } = this.#session(pending, snapshot)
-    this.#register(pending, session, snapshot.hello, connectedAtMs)
+    const session = this.#session(pending, slept)
+    const { hello, status } = slept.snapshot
+    this.#register(pending, session, hello, slept.connectedAtMs)
+    if (status) this.#reported(pending, session, status)
     return session
   }
 
@@ -138,30 +140,32 @@ export class BackendRegistry implements Router {
     }
   }
 
-  #session(pending: Pending, resume?: SessionSnapshot) {
+  #session(pending: Pending, slept?: SleptConnection): GatewaySession {
     const { log, session: common } = this.#options
     const session: GatewaySession = new GatewaySession(pending.transport, {
       ...common,
-      sessionId: resume?.sessionId ?? crypto.randomUUID(),
+      sessionId: slept?.sessionId ?? crypto.randomUUID(),
       log,
       timing: this.#timing,
       now: this.#monotonicNow,
-      ...(resume && { resume }),
+      ...(slept && { resume: slept.snapshot }),
       onHello: () => {},
       onReady: (hello) => {
         const { now = Date.now } = this.#options
         this.#handshakes.delete(pending.identity.backendId, session)
-        if (!resume) this.#register(pending, session, hello, now())
+        this.#register(pending, session, hello, now())
       },
-      onStatus: (status) => {
-        const backend = this.#backends.get(pending.identity.backendId)
-        backend?.load.reported(status, this.#monotonicNow(), session.roundTripMs)
-      },
+      onStatus: (status) => this.#reported(pending, session, status),
       onGoaway: ({ message }) =>
         log.info('backend drains', { backend: pending.identity.name, reason: message }),
       onIdle: () => this.#onIdle(pending, session),
     })
-    return { session, closed: session.closed }
+    return session
+  }
+
+  #reported({ identity }: Pending, session: GatewaySession, status: Status): void {
+    const backend = this.#backends.get(identity.backendId)
+    backend?.load.reported(status, this.#monotonicNow(), session.roundTripMs)
   }
 
   #register(
@@ -180,6 +184,7 @@ export class BackendRegistry implements Router {
       transport,
       load: backend.load,
       timing: this.#timing,
+      watchIdle: this.#options.session?.watchIdle ?? true,
       connectedAtMs,
       monotonicNow: this.#monotonicNow,
     })
