@@ -3,7 +3,7 @@ import { availableParallelism, totalmem } from 'node:os'
 import type { Log } from '../shared/log.ts'
 import { createBackendApp } from './app.ts'
 import { formatByteSize } from './byte-size.ts'
-import type { BackendConfig } from './config.ts'
+import type { BackendConfig, BackendCredential } from './config.ts'
 import { planCache } from './engine/cache-plan.ts'
 import { OnnxEngine, type OnnxEngineOptions } from './engine/engine.ts'
 import { RecoveringEngine } from './engine/recovering-engine.ts'
@@ -15,6 +15,8 @@ import { createHandleMemory } from './onnxruntime/handle-table.ts'
 import type { LoadedModel } from './served-model.ts'
 import { loadTextFormat } from './tokenizer/load-tokenizer.ts'
 import { dial, parseTunnelUrl } from './tunnel/dial.ts'
+import { tokenLogin, tunnelKeyLogin, type TunnelLogin } from './tunnel/login.ts'
+import { TokenMint } from './tunnel/token.ts'
 
 export type Backend = {
   /** Resolves when the gateway has let the backend in for the first time. */
@@ -52,7 +54,8 @@ export const startBackend = async (config: BackendConfig, log: Log): Promise<Bac
   const app = createBackendApp({ engine, model, log })
   const tunnel = dial({
     url: config.gatewayUrl,
-    token: config.token,
+    login: loginOf(config.credential, [model.name]),
+    proxy: config.proxy,
     models: [model.name],
     handler: async (request, exchange) => app.fetch(request, { exchange }),
     log,
@@ -67,6 +70,11 @@ export const startBackend = async (config: BackendConfig, log: Log): Promise<Bac
     close: () => (closing ??= tunnel.close().then(() => engine.close())),
   }
 }
+
+const loginOf = (credential: BackendCredential, models: readonly string[]): TunnelLogin =>
+  credential.kind === 'tunnelKey'
+    ? tunnelKeyLogin(credential.key, credential.name)
+    : tokenLogin(new TokenMint({ enrolmentSecret: credential.secret, models }))
 
 const loadModel = async (config: BackendConfig, log: Log) => {
   const { modelFolder, servedModelName } = config

@@ -4,13 +4,16 @@ import type { Log } from '../../shared/log.ts'
 import type { TunnelHandler } from '../../shared/tunnel/exchange.ts'
 import { defaultTiming, limits, type Timing } from '../../shared/tunnel/limits.ts'
 import { Connection } from './connection.ts'
+import type { TunnelLogin } from './login.ts'
+import { ProxyRoute, type ProxySettings } from './proxy.ts'
 import { explain, nextRetry } from './retry.ts'
 
 export type DialOptions = {
   /** The gateway's tunnel, e.g. `wss://gateway.example/tunnel`; plain `ws://` to this machine only. */
   readonly url: string
-  /** The backend token. Never logged. */
-  readonly token: string
+  readonly login: TunnelLogin
+  /** The proxy before the gateway. Not asked for `ws://`, which stays on this machine. */
+  readonly proxy?: ProxySettings | null
   /** Served model names. */
   readonly models: readonly string[]
   readonly handler: TunnelHandler
@@ -47,9 +50,7 @@ export const parseTunnelUrl = (text: string): URL => {
     )
   }
   if (url.protocol === 'ws:' && !isLoopback(url.hostname)) {
-    throw new Error(
-      `Use wss:// for ${url.hostname}: over ws:// the backend token would be readable.`,
-    )
+    throw new Error(`Use wss:// for ${url.hostname}: over ws:// all that passes would be readable.`)
   }
   return url
 }
@@ -62,6 +63,7 @@ class Dialler implements Tunnel {
   readonly ended: Promise<'closed' | 'replaced'>
   readonly #options: DialOptions
   readonly #url: URL
+  readonly #proxy: ProxyRoute | null
   readonly #instanceId: string
   readonly #connected = Promise.withResolvers<void>()
   readonly #stop = new AbortController()
@@ -72,6 +74,10 @@ class Dialler implements Tunnel {
   constructor(options: DialOptions) {
     this.#options = options
     this.#url = parseTunnelUrl(options.url)
+    this.#proxy =
+      options.proxy && this.#url.protocol === 'wss:'
+        ? new ProxyRoute(options.proxy, this.#url)
+        : null
     this.#instanceId = options.instanceId ?? crypto.randomUUID()
     this.connected = this.#connected.promise
     // Not everybody waits for it; `ended` says the same.
@@ -95,7 +101,9 @@ class Dialler implements Tunnel {
     const { log, random = Math.random } = this.#options
     let numFailures = 0
     while (!this.#stop.signal.aborted) {
-      this.#connection = this.#connect()
+      const loginHeaders = await this.#options.login.headers()
+      if (this.#stop.signal.aborted) break
+      this.#connection = this.#connect(loginHeaders)
       const ended = await this.#connection.ended
       if (this.#stop.signal.aborted) break
       const retry = nextRetry(ended, numFailures, random())
@@ -114,11 +122,13 @@ class Dialler implements Tunnel {
     return 'closed'
   }
 
-  #connect(): Connection {
-    const { token, models, handler, log, maxStreams = limits.streams } = this.#options
+  #connect(loginHeaders: Readonly<Record<string, string>>): Connection {
+    const { login, models, handler, log, maxStreams = limits.streams } = this.#options
     return new Connection({
       url: this.#url,
-      token,
+      login,
+      loginHeaders,
+      proxy: this.#proxy,
       handler,
       log,
       timing: this.#options.timing ?? defaultTiming,

@@ -1,5 +1,4 @@
 /** One connection of a backend: its session, who is behind it, and whether requests should go there. */
-import type { Goaway } from '../../shared/tunnel/control-message.ts'
 import type { Exchange, OpenRequest } from '../../shared/tunnel/exchange.ts'
 import type { GatewaySession } from '../../shared/tunnel/gateway-session.ts'
 import type { Hello } from '../../shared/tunnel/hello.ts'
@@ -111,8 +110,4 @@ export class BackendConnection implements ConnectedBackend {
     this.session.acknowledgeUsage(requestIds)
   }
 
-  /** No more requests go here, and the backend is asked for a replacement; what runs goes on. */
-  goaway(goaway: Omit<Goaway, 'lastStreamId'>): void {
-    this.session.goaway(goaway)
-  }
 }

@@ -5,14 +5,19 @@
 import type { Log } from '../../shared/log.ts'
 import type { Goaway, Status } from '../../shared/tunnel/control-message.ts'
 import { closeCodes } from '../../shared/tunnel/error.ts'
-import { GatewaySession, type GatewaySessionOptions } from '../../shared/tunnel/gateway-session.ts'
+import {
+  GatewaySession,
+  type GatewaySessionOptions,
+} from '../../shared/tunnel/gateway-session.ts'
+import type { Refusal } from '../../shared/tunnel/gateway-handshake.ts'
 import type { Hello } from '../../shared/tunnel/hello.ts'
 import { defaultTiming, type Timing } from '../../shared/tunnel/limits.ts'
 import type { SessionSnapshot } from '../../shared/tunnel/session-snapshot.ts'
 import type { Transport } from '../../shared/tunnel/transport.ts'
+import { isRefusal, type Admission } from './admission.ts'
 import { BackendConnection, type BackendIdentity } from './backend-connection.ts'
 import { chooseBackend, type Candidate } from './choose-backend.ts'
-import { FlapGuard } from './flap-guard.ts'
+import { FlapGuards } from './flap-guards.ts'
 import { Handshakes } from './handshakes.ts'
 import { PrefixAffinity } from './prefix-affinity.ts'
 import { RegisteredBackend, type Wanted } from './registered-backend.ts'
@@ -41,7 +46,13 @@ export type SleptConnection = {
   readonly snapshot: SessionSnapshot
 }
 
-type Pending = { readonly identity: BackendIdentity; readonly transport: Transport }
+/** Whoever has dialled. */
+type Comer = {
+  /** Null as long as it has not proved the tunnel key. */
+  identity: BackendIdentity | null
+  readonly transport: Transport
+  readonly admission: Admission | undefined
+}
 
 type Choice = Candidate & {
   readonly backend: RegisteredBackend
@@ -57,7 +68,7 @@ export class BackendRegistry implements Router {
   readonly #monotonicNow: () => number
   readonly #handshakes = new Handshakes()
   readonly #backends = new Map<string, RegisteredBackend>() // by backend id
-  readonly #flapGuards = new Map<string, FlapGuard>() // by backend id; longer-lived than connections
+  readonly #flapGuards = new FlapGuards()
   readonly #affinity = new PrefixAffinity()
   #numChosen = 0
   #isClosed = false
@@ -68,25 +79,33 @@ export class BackendRegistry implements Router {
     this.#monotonicNow = options.monotonicNow ?? (() => performance.now())
   }
 
-  /** A session for a backend whose token was accepted; it takes requests once it has said HELLO. */
-  connect(identity: BackendIdentity, transport: Transport): GatewaySession {
-    const session = this.#session({ identity, transport })
-    if (this.#isClosed) {
-      session.close(closeCodes.GOING_AWAY, 'the gateway stops')
-      return session
-    }
-    this.#handshakes.add(identity.backendId, session)
-    void session.closed.then(() => this.#handshakes.delete(identity.backendId, session))
+  /**
+   * A session for a backend; it takes requests once it has said HELLO. Without an `identity`, for a
+   * stranger, whom `admission` then names.
+   */
+  connect(
+    identity: BackendIdentity | null,
+    transport: Transport,
+    admission?: Admission,
+  ): GatewaySession {
+    const session = this.#session({ identity, transport, admission })
+    if (this.#isClosed) session.close(closeCodes.GOING_AWAY, 'the gateway stops')
+    else if (identity) this.#handshakes.begin(identity.backendId, session)
+    else this.#handshakes.beginUnknown(session)
     return session
   }
 
   /** Goes on with a connection that slept. */
-  resume(identity: BackendIdentity, transport: Transport, slept: SleptConnection): GatewaySession {
-    const pending = { identity, transport }
-    const session = this.#session(pending, slept)
+  resume(
+    identity: BackendIdentity,
+    transport: Transport,
+    slept: SleptConnection,
+    admission?: Admission,
+  ): GatewaySession {
+    const session = this.#session({ identity, transport, admission }, slept)
     const { hello, status } = slept.snapshot
-    this.#register(pending, session, hello, slept.connectedAtMs)
-    if (status) this.#reported(pending, session, status)
+    this.#register(identity, { session, transport, hello, connectedAtMs: slept.connectedAtMs })
+    if (status) this.#reported(identity, session, status)
     return session
   }
 
@@ -125,93 +144,91 @@ export class BackendRegistry implements Router {
 
   /** Asks all backends to dial a replacement. No more requests go to the connections of now. */
   goaway(goaway: Omit<Goaway, 'lastStreamId'>): void {
-    for (const backend of this.backends()) {
-      for (const connection of backend.connections) connection.goaway(goaway)
+    for (const { connections } of this.backends()) {
+      for (const { session } of connections) session.goaway(goaway)
     }
   }
 
   /** Ends all connections, and those that come later. Idempotent. */
   close(): void {
     this.#isClosed = true
-    const connections = this.backends().flatMap(({ connections }) => connections)
-    const sessions = connections.map(({ session }) => session)
-    for (const session of [...this.#handshakes.sessions(), ...sessions]) {
-      session.close(closeCodes.GOING_AWAY, 'the gateway stops')
+    const [code, reason] = [closeCodes.GOING_AWAY, 'the gateway stops']
+    this.#handshakes.close(code, reason)
+    for (const { connections } of this.backends()) {
+      for (const { session } of connections) session.close(code, reason)
     }
   }
 
-  #session(pending: Pending, slept?: SleptConnection): GatewaySession {
-    const { log, session: common } = this.#options
-    const session: GatewaySession = new GatewaySession(pending.transport, {
+  #session(comer: Comer, slept?: SleptConnection): GatewaySession {
+    const { log, session: common, now = Date.now } = this.#options
+    const { transport, admission } = comer
+    const session: GatewaySession = new GatewaySession(transport, {
       ...common,
       sessionId: slept?.sessionId ?? crypto.randomUUID(),
       log,
       timing: this.#timing,
       now: this.#monotonicNow,
       ...(slept && { resume: slept.snapshot }),
-      onHello: () => {},
+      ...(admission?.challenge && { challenge: admission.challenge }),
+      onHello: (hello) => admission && this.#admit(comer, admission, session, hello),
       onReady: (hello) => {
-        const { now = Date.now } = this.#options
-        this.#handshakes.delete(pending.identity.backendId, session)
-        this.#register(pending, session, hello, now())
+        const { identity } = comer
+        if (!identity) return
+        this.#handshakes.end(identity.backendId, session)
+        this.#register(identity, { session, transport, hello, connectedAtMs: now() })
       },
-      onStatus: (status) => this.#reported(pending, session, status),
+      onAuth: (token) => admission?.renew(token),
+      onStatus: (status) => this.#reported(comer.identity, session, status),
       onGoaway: ({ message }) =>
-        log.info('backend drains', { backend: pending.identity.name, reason: message }),
-      onIdle: () => this.#onIdle(pending, session),
+        log.info('backend drains', { backend: comer.identity?.name, reason: message }),
+      onIdle: () => this.#onIdle(comer.identity, session),
     })
     return session
   }
 
-  #reported({ identity }: Pending, session: GatewaySession, status: Status): void {
-    const backend = this.#backends.get(identity.backendId)
-    backend?.load.reported(status, this.#monotonicNow(), session.roundTripMs)
+  async #admit(
+    comer: Comer,
+    admission: Admission,
+    session: GatewaySession,
+    hello: Hello,
+  ): Promise<Refusal | undefined> {
+    const answer = await admission.admit(hello)
+    if (isRefusal(answer)) return answer
+    comer.identity ??= answer
+    this.#handshakes.begin(answer.backendId, session)
+    // A revocation before this line found nobody to disconnect.
+    return admission.confirm()
   }
 
   #register(
-    { identity, transport }: Pending,
-    session: GatewaySession,
-    hello: Hello,
-    connectedAtMs: number,
+    identity: BackendIdentity,
+    held: Pick<BackendConnection, 'session' | 'hello' | 'connectedAtMs'> & Pick<Comer, 'transport'>,
   ): void {
-    const { log } = this.#options
+    const { log, session: { watchIdle = true } = {} } = this.#options
     const { backendId, name } = identity
     const backend = this.#backends.get(backendId) ?? new RegisteredBackend(identity)
     const connection = new BackendConnection({
+      ...held,
       identity,
-      hello,
-      session,
-      transport,
       load: backend.load,
       timing: this.#timing,
-      watchIdle: this.#options.session?.watchIdle ?? true,
-      connectedAtMs,
+      watchIdle,
       monotonicNow: this.#monotonicNow,
     })
     if (!backend.add(connection)) return
     this.#backends.set(backendId, backend)
-    const { models, connectionIndex } = hello
-    log.info('backend connected', {
-      backend: name,
-      connection: connectionIndex,
-      models: models.join(','),
-    })
-    void session.closed.then(({ code, reason, by }) => {
-      log.info('backend disconnected', { backend: name, connection: connectionIndex, code, reason })
-      this.#onClosed(backend, connection)
+    const { models, connectionIndex } = held.hello
+    const fields = { backend: name, connection: connectionIndex }
+    log.info('backend connected', { ...fields, models: models.join(',') })
+    void held.session.closed.then(({ code, reason, by }) => {
+      log.info('backend disconnected', { ...fields, code, reason })
+      this.#remove(backend, connection)
       const isOurs = code === closeCodes.GOING_AWAY && by === 'us'
       if (!isOurs && !connection.isDraining && !deliberate.includes(code)) this.#lost(backend)
     })
   }
 
-  #onIdle({ identity }: Pending, session: GatewaySession): void {
-    const backend = this.#backends.get(identity.backendId)
-    const connection = backend?.connections.find((held) => held.session === session)
-    if (connection) backend?.idle(connection)
-    this.#options.onIdle?.(session)
-  }
-
-  #onClosed(backend: RegisteredBackend, connection: BackendConnection): void {
+  #remove(backend: RegisteredBackend, connection: BackendConnection): void {
     const { backendId } = backend
     backend.remove(connection)
     if (backend.isGone && this.#backends.get(backendId) === backend) {
@@ -221,15 +238,21 @@ export class BackendRegistry implements Router {
 
   #lost({ backendId, name }: RegisteredBackend): void {
     const now = this.#monotonicNow()
-    for (const [id, guard] of this.#flapGuards) {
-      if (guard.isClear(now)) this.#flapGuards.delete(id)
-    }
-    const guard = this.#flapGuards.get(backendId) ?? new FlapGuard()
-    this.#flapGuards.set(backendId, guard)
-    guard.lost(now)
-    if (guard.isFlapping(now)) {
+    if (this.#flapGuards.lost(backendId, now)) {
       this.#options.log.warn('backend comes and goes: others are preferred', { backend: name })
     }
+  }
+
+  #reported(identity: BackendIdentity | null, session: GatewaySession, status: Status): void {
+    const backend = identity && this.#backends.get(identity.backendId)
+    backend?.load.reported(status, this.#monotonicNow(), session.roundTripMs)
+  }
+
+  #onIdle(identity: BackendIdentity | null, session: GatewaySession): void {
+    const backend = identity && this.#backends.get(identity.backendId)
+    const connection = backend?.connections.find((held) => held.session === session)
+    if (connection) backend?.idle(connection)
+    this.#options.onIdle?.(session)
   }
 
   #pick(isWanted: Wanted, { prefixes, tried }: PickOptions): BackendConnection | null {
@@ -253,7 +276,7 @@ export class BackendRegistry implements Router {
     const connection = backend.pick(isWanted)
     if (!connection) return []
     const { backendId, load, openStreams, lastChosen } = backend
-    const isFlapping = this.#flapGuards.get(backendId)?.isFlapping(now) === true
+    const isFlapping = this.#flapGuards.isFlapping(backendId, now)
     const isDoubtful = isFlapping || connection.isDoubtful || load.tokens === Infinity
     return [
       { backend, connection, backendId, load: load.tokens, openStreams, lastChosen, isDoubtful },
