@@ -4,19 +4,23 @@ import { ApiError, ModelNotFound } from '../shared/errors.ts'
 import { asApiError } from '../shared/openai/error.ts'
 import { tenantHeader } from '../shared/tenant.ts'
 import { TunnelError } from '../shared/tunnel/error.ts'
+import type { Pepper } from './auth/pepper.ts'
 import type { ActiveRequests } from './active-requests.ts'
 import { answerTo, explainFailure } from './answer.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { onlyHeaders } from './headers.ts'
-import { Meter, type MeterOptions } from './meter.ts'
 import { promptPrefixes } from './prompt-prefixes.ts'
 import { maxRequestBytes, parseGenerationRequest, readBody } from './read-body.ts'
 import { sendRequest } from './send-request.ts'
 import type { Router } from './tunnel/router.ts'
+import { Meter, type MeterOptions } from './usage/meter.ts'
+import { sealTicket } from './usage/ticket.ts'
 
 export type ForwardOptions = MeterOptions & {
   readonly registry: Router
   readonly active: ActiveRequests
+  /** Seals what a request is charged to. */
+  readonly pepper: Pepper
 }
 
 /** A backend that lost its connection tries again within seconds. */
@@ -42,41 +46,49 @@ export const forward =
       const { requestId, clientRequestId, key } = c.var
       const headers = onlyHeaders(requestHeaders, c.req.raw.headers)
       headers.set(tenantHeader, key.id)
+      const metered = (backendId: string) => ({
+        requestId,
+        keyId: key.id,
+        backendId,
+        model,
+        route: c.req.path,
+        stream,
+        startedAt,
+      })
       const ends = { model, left: c.req.raw.signal, stop: running.signal }
       const sent = await sendRequest({
         router: options.registry,
         model,
         expectedTokens,
         prefixes: () => promptPrefixes(fields, `${key.id} ${model}`),
-        request: (_backend, attempt) => ({
-          requestId,
-          method: 'POST',
-          path: c.req.path,
-          headers,
-          body,
-          attempt,
-        }),
+        request: ({ backendId }, attempt) => {
+          const ticket = sealTicket(options.pepper, metered(backendId))
+          return {
+            requestId,
+            method: 'POST',
+            path: c.req.path,
+            headers,
+            body,
+            attempt,
+            ...(ticket !== undefined && { ticket }),
+          }
+        },
         signal: AbortSignal.any([ends.left, ends.stop]),
       }).catch((error: unknown) => {
         throw error instanceof TunnelError ? explainFailure(error, ends) : error
       })
       if (!sent) throw nobodyTakes(options.registry, model)
-      const meter = new Meter(options, {
-        requestId,
-        clientRequestId,
-        keyId: key.id,
-        backendId: sent.backend.backendId,
-        model,
-        route: c.req.path,
-        stream,
-        startedAt,
-      })
-      const answer = answerTo(sent.exchange, { ...ends, onFirstBytes: () => meter.firstBytes() })
+      const { backend, exchange } = sent
+      const meter = new Meter(options, metered(backend.backendId), clientRequestId)
+      const answer = answerTo(exchange, { ...ends, onFirstBytes: () => meter.firstBytes() })
       const status = answer.then(
         (response) => response.status,
         (error: unknown) => asApiError(error).status,
       )
-      void meter.settle(sent.exchange, status).finally(running.finish)
+      void meter
+        .settle(exchange, status)
+        .then((isInBooks) => isInBooks && backend.acknowledgeUsage([requestId]))
+        .finally(running.finish)
       return answer
     } catch (error) {
       running.finish()

@@ -1,12 +1,15 @@
 /** Keeps a backend connected to its gateway: dials, serves, and dials again until it is closed. */
+import { createHash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Log } from '../../shared/log.ts'
 import type { TunnelHandler } from '../../shared/tunnel/exchange.ts'
 import { defaultTiming, limits, type Timing } from '../../shared/tunnel/limits.ts'
 import { Connection } from './connection.ts'
+import { CountDelivery } from './count-delivery.ts'
 import type { TunnelLogin } from './login.ts'
 import { ProxyRoute, type ProxySettings } from './proxy.ts'
 import { explain, nextRetry } from './retry.ts'
+import type { UsageJournal } from './usage-journal.ts'
 
 export type DialOptions = {
   /** The gateway's tunnel, e.g. `wss://gateway.example/tunnel`; plain `ws://` to this machine only. */
@@ -23,6 +26,8 @@ export type DialOptions = {
   /** Requests at once. Default and most: 256. */
   readonly maxStreams?: number
   readonly timing?: Timing
+  /** Keeps final counts until the gateway has them in its books. */
+  readonly journal?: UsageJournal
   /** Numbers in [0, 1) that spread the retries. */
   readonly random?: () => number
 }
@@ -55,6 +60,10 @@ export const parseTunnelUrl = (text: string): URL => {
   return url
 }
 
+/** Names the books of a gateway for this backend; tells nothing of a secret. */
+const booksName = (url: URL, account: string): string =>
+  createHash('sha256').update(`${url.href}\0${account}`).digest('hex').slice(0, 16)
+
 /** Starts dialling. @throws Error when `url` is no address of a tunnel (see parseTunnelUrl) */
 export const dial = (options: DialOptions): Tunnel => new Dialler(options)
 
@@ -65,6 +74,7 @@ class Dialler implements Tunnel {
   readonly #url: URL
   readonly #proxy: ProxyRoute | null
   readonly #instanceId: string
+  readonly #counts: CountDelivery | undefined
   readonly #connected = Promise.withResolvers<void>()
   readonly #stop = new AbortController()
   #connection: Connection | undefined
@@ -79,6 +89,10 @@ class Dialler implements Tunnel {
         ? new ProxyRoute(options.proxy, this.#url)
         : null
     this.#instanceId = options.instanceId ?? crypto.randomUUID()
+    const { journal, log, login } = options
+    const gateway = booksName(this.#url, login.account)
+    const instanceId = this.#instanceId
+    this.#counts = journal && new CountDelivery({ journal, gateway, instanceId, log })
     this.connected = this.#connected.promise
     // Not everybody waits for it; `ended` says the same.
     this.connected.catch(() => {})
@@ -94,6 +108,7 @@ class Dialler implements Tunnel {
     this.#stop.abort()
     await this.#connection?.close(graceMs)
     await this.ended
+    await this.#counts?.settled()
   }
 
   /** One connection after the other: there is never a second one whose events could be stale. */
@@ -131,6 +146,7 @@ class Dialler implements Tunnel {
       proxy: this.#proxy,
       handler,
       log,
+      ...(this.#counts && { counts: this.#counts }),
       timing: this.#options.timing ?? defaultTiming,
       hello: {
         instanceId: this.#instanceId,

@@ -26,6 +26,8 @@ export interface ConnectedBackend extends BackendIdentity {
    * @param expectedTokens what it will take of the engine, as far as that can be told; default 0
    */
   open(request: OpenRequest, expectedTokens?: number): Exchange
+  /** Final counts of its requests are in the books. See `GatewaySession.acknowledgeUsage`. */
+  acknowledgeUsage(requestIds: readonly string[]): void
 }
 
 export type BackendConnectionOptions = {
@@ -105,9 +107,7 @@ export class BackendConnection implements ConnectedBackend {
     return exchange
   }
 
-  /** See `GatewaySession.acknowledgeUsage`. */
   acknowledgeUsage(requestIds: readonly string[]): void {
     this.session.acknowledgeUsage(requestIds)
   }
-
 }

@@ -73,6 +73,11 @@ export class RegisteredBackend implements ConnectedBackend {
     return connection.open(request, expectedTokens)
   }
 
+  /** On whichever connection is there. */
+  acknowledgeUsage(requestIds: readonly string[]): void {
+    this.connections[0]?.acknowledgeUsage(requestIds)
+  }
+
   /**
    * Takes a new connection in, and closes those that give way to it: at once, without waiting for
    * anything of theirs, except for those that drain.

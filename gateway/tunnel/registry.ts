@@ -5,15 +5,13 @@
 import type { Log } from '../../shared/log.ts'
 import type { Goaway, Status } from '../../shared/tunnel/control-message.ts'
 import { closeCodes } from '../../shared/tunnel/error.ts'
-import {
-  GatewaySession,
-  type GatewaySessionOptions,
-} from '../../shared/tunnel/gateway-session.ts'
+import { GatewaySession, type GatewaySessionOptions } from '../../shared/tunnel/gateway-session.ts'
 import type { Refusal } from '../../shared/tunnel/gateway-handshake.ts'
 import type { Hello } from '../../shared/tunnel/hello.ts'
 import { defaultTiming, type Timing } from '../../shared/tunnel/limits.ts'
 import type { SessionSnapshot } from '../../shared/tunnel/session-snapshot.ts'
 import type { Transport } from '../../shared/tunnel/transport.ts'
+import type { UsageReport } from '../../shared/tunnel/usage-message.ts'
 import { isRefusal, type Admission } from './admission.ts'
 import { BackendConnection, type BackendIdentity } from './backend-connection.ts'
 import { chooseBackend, type Candidate } from './choose-backend.ts'
@@ -35,6 +33,11 @@ export type RegistryOptions = {
     GatewaySessionOptions,
     'maxStreams' | 'windowBytes' | 'connectionWindowBytes' | 'pings' | 'watchIdle'
   >
+  /**
+   * Enters a final count that comes from a backend's journal.
+   * @returns whether the backend may forget it
+   */
+  readonly settleLateUsage?: (backendId: string, report: UsageReport) => Promise<boolean>
   /** See `GatewaySessionOptions.onIdle`. */
   readonly onIdle?: (session: GatewaySession) => void
 }
@@ -179,6 +182,7 @@ export class BackendRegistry implements Router {
       },
       onAuth: (token) => admission?.renew(token),
       onStatus: (status) => this.#reported(comer.identity, session, status),
+      onUsage: (report) => void this.#settleLate(comer.identity, session, report),
       onGoaway: ({ message }) =>
         log.info('backend drains', { backend: comer.identity?.name, reason: message }),
       onIdle: () => this.#onIdle(comer.identity, session),
@@ -246,6 +250,16 @@ export class BackendRegistry implements Router {
   #reported(identity: BackendIdentity | null, session: GatewaySession, status: Status): void {
     const backend = identity && this.#backends.get(identity.backendId)
     backend?.load.reported(status, this.#monotonicNow(), session.roundTripMs)
+  }
+
+  async #settleLate(
+    identity: BackendIdentity | null,
+    session: GatewaySession,
+    report: UsageReport,
+  ): Promise<void> {
+    if (!identity) return
+    const isSettled = await this.#options.settleLateUsage?.(identity.backendId, report)
+    if (isSettled) session.acknowledgeUsage([report.requestId])
   }
 
   #onIdle(identity: BackendIdentity | null, session: GatewaySession): void {

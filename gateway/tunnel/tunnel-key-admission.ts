@@ -1,5 +1,5 @@
 /** A backend that says it has the tunnel key: a stranger until its HELLO proves it. */
-import type { Challenge, Refusal } from '../../shared/tunnel/gateway-session.ts'
+import type { Challenge, Refusal } from '../../shared/tunnel/gateway-handshake.ts'
 import type { Hello } from '../../shared/tunnel/hello.ts'
 import { nonceBytes } from '../../shared/tunnel/challenge.ts'
 import type { Grant } from '../auth/backend-login.ts'
