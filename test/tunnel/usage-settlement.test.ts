@@ -5,6 +5,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { UsageJournal } from '../../backend/tunnel/usage-journal.ts'
 import { startGateway } from '../../gateway/node.ts'
 import type { TunnelHandler } from '../../shared/tunnel/exchange.ts'
+import { defaultTiming } from '../../shared/tunnel/limits.ts'
 import { eventually } from '../support/eventually.ts'
 import { silentLog } from '../support/silent-log.ts'
 import { tempFolder } from '../support/temp-folder.ts'
@@ -29,6 +30,16 @@ const counting: TunnelHandler = async ({ signal }, exchange) => {
   return new Response(body, { headers: { 'content-type': 'text/event-stream' } })
 }
 
+/** Tells a count and then nothing more, whatever happens. */
+const stuck: TunnelHandler = async (_, exchange) => {
+  exchange.usage(new Promise(() => {}))
+  exchange.reportUsage({ promptTokens: 7, completionTokens: 2 })
+  const body = new ReadableStream<Uint8Array>({
+    start: (controller) => controller.enqueue(encoder.encode(event('2'))),
+  })
+  return new Response(body, { headers: { 'content-type': 'text/event-stream' } })
+}
+
 /** A gateway with one key and one backend, whose connection passes a relay. */
 const setUp = async (handler: TunnelHandler) => {
   const home = tempFolder()
@@ -45,6 +56,7 @@ const setUp = async (handler: TunnelHandler) => {
     models: ['tiger'],
     handler,
     journal,
+    timing: { ...defaultTiming, tickMs: 5, usageMs: 5, settleMs: 100 },
   })
   onTestFinished(async () => {
     await tunnel.close(0)
@@ -99,4 +111,18 @@ test('a cut connection gets its true count into the books when it is back', asyn
   expect(record?.['completion_tokens']).toBeGreaterThanOrEqual(5)
   await eventually(() => numJournalled() === 0)
   expect(records()).toHaveLength(1)
+})
+
+test('a backend that never comes back leaves its last reported count, marked as such', async () => {
+  const { relay, ask, records } = await setUp(stuck)
+  const reader = (await ask(true)).body?.getReader()
+  await reader?.read()
+  // Its count is due each 5 ms.
+  await sleep(300)
+  await relay.close()
+
+  await eventually(() => records().length === 1)
+  expect(records()).toMatchObject([
+    { outcome: 'failed', prompt_tokens: 7, completion_tokens: 2, tokens_source: 'last_reported' },
+  ])
 })
