@@ -2,6 +2,8 @@ import { DatabaseSync } from 'node:sqlite'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, onTestFinished, test } from 'vitest'
+import { tokenLogin } from '../../backend/tunnel/login.ts'
+import { TokenMint } from '../../backend/tunnel/token.ts'
 import { UsageJournal } from '../../backend/tunnel/usage-journal.ts'
 import { startGateway } from '../../gateway/node.ts'
 import type { TunnelHandler } from '../../shared/tunnel/exchange.ts'
@@ -52,7 +54,7 @@ const setUp = async (handler: TunnelHandler) => {
   const journal = new UsageJournal(home, { log: silentLog })
   const tunnel = dialTest({
     url: `ws://127.0.0.1:${relay.port}/tunnel`,
-    token: token.reveal(),
+    login: tokenLogin(new TokenMint({ enrolmentSecret: token.reveal() })),
     models: ['tiger'],
     handler,
     journal,
