@@ -103,8 +103,9 @@ export class ConnectionSlot {
           onWelcome()
         },
         onGoaway: ({ code, deadlineMs }) => {
-          // Another connection has this place already, or another process.
-          if (code === 'REPLACED' || this.#stop.signal.aborted) return
+          // Replaced, it has a successor already; asked again, it will have.
+          if (code === 'REPLACED' || this.#current !== connection) return
+          if (this.#stop.signal.aborted) return
           this.#retire(connection, deadlineMs)
           resolve('to be replaced')
         },
@@ -122,6 +123,7 @@ export class ConnectionSlot {
   /** It stays until the next one is there: what runs on it goes on. */
   #retire(connection: Connection, deadlineMs: number): void {
     const leaving = { connection, deadline: performance.now() + deadlineMs }
+    this.#current = undefined
     this.#leaving.add(leaving)
     void connection.ended.then(() => this.#leaving.delete(leaving))
     const [longest] = this.#leaving

@@ -148,7 +148,7 @@ export class BackendRegistry implements Router {
   /** Asks all backends to dial a replacement. No more requests go to the connections of now. */
   goaway(goaway: Omit<Goaway, 'lastStreamId'>): void {
     for (const { connections } of this.backends()) {
-      for (const { session } of connections) session.goaway(goaway)
+      for (const { session } of connections) if (!session.isDraining) session.goaway(goaway)
     }
   }
 
