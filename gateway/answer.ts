@@ -3,6 +3,7 @@ import { ApiError } from '../shared/errors.ts'
 import { asApiError } from '../shared/openai/error.ts'
 import { sseHeaders } from '../shared/sse.ts'
 import type { Exchange, ResponseHead } from '../shared/tunnel/exchange.ts'
+import type { AnswerTiming } from './answer-timing.ts'
 import { answerBody } from './answer-body.ts'
 import { onlyHeaders } from './headers.ts'
 import { explainTunnelFailure } from './tunnel-failure.ts'
@@ -14,6 +15,7 @@ export type AnswerOptions = {
   /** Aborts when the gateway ends the request, with an `ApiError` for the client. */
   readonly stop: AbortSignal
   readonly onFirstBytes: () => void
+  readonly timing?: AnswerTiming
 }
 
 /** nginx's status for a client that left first; nobody receives it, but the books have it. */
@@ -45,6 +47,7 @@ export const answerTo = async (exchange: Exchange, options: AnswerOptions): Prom
     stop,
     onFirstBytes: options.onFirstBytes,
     explain: (error) => explainTunnelFailure(error, model),
+    ...(options.timing && { timing: options.timing }),
   })
   return new Response(body, { status: head.status, headers })
 }

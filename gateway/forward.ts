@@ -1,14 +1,18 @@
 /** Forwarding a generation request: read it, find it a backend, pass the answer on, meter it. */
 import type { Context } from 'hono'
 import { ApiError, ModelNotFound } from '../shared/errors.ts'
+import type { Log } from '../shared/log.ts'
 import { asApiError } from '../shared/openai/error.ts'
 import { tenantHeader } from '../shared/tenant.ts'
 import { TunnelError } from '../shared/tunnel/error.ts'
 import type { Pepper } from './auth/pepper.ts'
 import type { ActiveRequests } from './active-requests.ts'
 import { answerTo, explainFailure } from './answer.ts'
+import { defaultAnswerTiming, type AnswerTiming } from './answer-timing.ts'
+import { errorFields } from './error-fields.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { onlyHeaders } from './headers.ts'
+import { answerInTime } from './late-answer.ts'
 import { promptPrefixes } from './prompt-prefixes.ts'
 import { maxRequestBytes, parseGenerationRequest, readBody } from './read-body.ts'
 import { sendRequest } from './send-request.ts'
@@ -21,6 +25,7 @@ export type ForwardOptions = MeterOptions & {
   readonly active: ActiveRequests
   /** Seals what a request is charged to. */
   readonly pepper: Pepper
+  readonly answerTiming?: AnswerTiming
 }
 
 /** A backend that lost its connection tries again within seconds. */
@@ -55,8 +60,12 @@ export const forward =
         stream,
         startedAt,
       })
-      const ends = { model, left: c.req.raw.signal, stop: running.signal }
-      const sent = await sendRequest({
+      // Leaves a stream that has begun before the backend's answer.
+      const gone = new AbortController()
+      const timing = options.answerTiming ?? defaultAnswerTiming
+      const left = AbortSignal.any([c.req.raw.signal, gone.signal])
+      const ends = { model, left, stop: running.signal }
+      const sending = sendRequest({
         router: options.registry,
         model,
         expectedTokens,
@@ -73,23 +82,40 @@ export const forward =
             ...(ticket !== undefined && { ticket }),
           }
         },
-        signal: AbortSignal.any([ends.left, ends.stop]),
-      }).catch((error: unknown) => {
-        throw error instanceof TunnelError ? explainFailure(error, ends) : error
-      })
-      if (!sent) throw nobodyTakes(options.registry, model)
-      const { backend, exchange } = sent
-      const meter = new Meter(options, metered(backend.backendId), clientRequestId)
-      const answer = answerTo(exchange, { ...ends, onFirstBytes: () => meter.firstBytes() })
-      const status = answer.then(
+        signal: AbortSignal.any([left, running.signal]),
+      }).then(
+        (sent) => {
+          if (!sent) throw nobodyTakes(options.registry, model)
+          const meter = new Meter(options, metered(sent.backend.backendId), clientRequestId)
+          return { ...sent, meter }
+        },
+        (error: unknown) => {
+          throw error instanceof TunnelError ? explainFailure(error, ends) : error
+        },
+      )
+      const answer = sending.then(({ exchange, meter }) =>
+        answerTo(exchange, { ...ends, timing, onFirstBytes: () => meter.firstBytes() }),
+      )
+      const shown = stream
+        ? answerInTime(answer, {
+            ...timing,
+            explain: (error) => explainLate(error, options.log, requestId),
+            left: (reason) => gone.abort(reason),
+          })
+        : answer
+      const status = shown.then(
         (response) => response.status,
         (error: unknown) => asApiError(error).status,
       )
-      void meter
-        .settle(exchange, status)
-        .then((isInBooks) => isInBooks && backend.acknowledgeUsage([requestId]))
+      void sending
+        .then(async ({ backend, exchange, meter }) => {
+          const isInBooks = await meter.settle(exchange, status)
+          if (isInBooks) backend.acknowledgeUsage([requestId])
+        })
+        // Nothing ran: whoever asked is told why.
+        .catch(() => {})
         .finally(running.finish)
-      return answer
+      return shown
     } catch (error) {
       running.finish()
       throw error
@@ -111,4 +137,11 @@ const nobodyTakes = (router: Router, model: string): ApiError => {
     code: 'no_backend_online',
     retryAfterSeconds: noBackendRetrySeconds,
   })
+}
+
+/** As the app's error handler does, for a failure that is told in a stream under way. */
+const explainLate = (error: unknown, log: Log, requestId: string): ApiError => {
+  const shown = asApiError(error)
+  if (shown !== error) log.error('request failed', { request: requestId, ...errorFields(error) })
+  return shown
 }
