@@ -6,6 +6,7 @@ import type { Exchange, ResponseHead } from '../shared/tunnel/exchange.ts'
 import type { AnswerTiming } from './answer-timing.ts'
 import { answerBody } from './answer-body.ts'
 import { onlyHeaders } from './headers.ts'
+import { ReadAhead } from './read-ahead.ts'
 import { explainTunnelFailure } from './tunnel-failure.ts'
 
 export type AnswerOptions = {
@@ -25,8 +26,8 @@ const clientClosedRequest = 499
 const responseHeaders = ['content-type', 'retry-after', 'retry-after-ms', 'x-should-retry']
 
 /**
- * The backend's answer, as soon as its head is there. Rejects with an `ApiError` when it fails
- * before that.
+ * The backend's answer, as soon as its head and the first bytes are there. Rejects with an `ApiError`
+ * when it fails before that.
  */
 export const answerTo = async (exchange: Exchange, options: AnswerOptions): Promise<Response> => {
   const { model, stop } = options
@@ -37,12 +38,16 @@ export const answerTo = async (exchange: Exchange, options: AnswerOptions): Prom
     exchange.cancel('the status cannot be passed on')
     throw explainTunnelFailure(new Error(`the backend answered with ${head.status}`), model)
   }
+  // As long as nothing was passed on, a failure is one that has a status.
+  const source = await ReadAhead.of(exchange.body).catch((error: unknown) => {
+    throw explainFailure(error, options)
+  })
   const isEventStream = head.headers.get('content-type')?.startsWith('text/event-stream') ?? false
   const headers = onlyHeaders(responseHeaders, head.headers)
   if (isEventStream)
     for (const [name, value] of Object.entries(sseHeaders)) headers.set(name, value)
   const body = answerBody({
-    source: exchange.body,
+    source,
     isEventStream,
     stop,
     onFirstBytes: options.onFirstBytes,

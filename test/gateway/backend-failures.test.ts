@@ -28,6 +28,25 @@ test('a backend lost before the head is a 502 that the official clients do not r
   ])
 })
 
+test('a backend lost after its head and before its first bytes is a 502 as well', async () => {
+  const gateway = await testGateway()
+  const headSent = Promise.withResolvers<void>()
+  const backend = await connectBackend(gateway.url, gateway.token, async () => {
+    const body = new ReadableStream<Uint8Array>({ pull: () => headSent.resolve() })
+    return new Response(body, { headers: { 'content-type': sse } })
+  })
+  const answer = gateway.post(chat, { model: 'tiger', stream: true })
+  await headSent.promise
+  backend.crash()
+
+  expect(await errorOf(await answer)).toMatchObject({
+    status: 502,
+    shouldRetry: 'false',
+    code: 'backend_connection_lost',
+  })
+  expect(await gateway.usage(1)).toMatchObject([{ status: 502, outcome: 'failed' }])
+})
+
 test('a backend lost in mid-stream ends the events with an error and no [DONE]', async () => {
   const gateway = await testGateway()
   const stream = hanging(`${event('a')}data: {"half`, sse)
