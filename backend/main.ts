@@ -14,10 +14,11 @@ import { bytesPerToken } from './graph/kv-cache.ts'
 import { createHandleMemory } from './onnxruntime/handle-table.ts'
 import type { LoadedModel } from './served-model.ts'
 import { loadTextFormat } from './tokenizer/load-tokenizer.ts'
-import { dial, parseTunnelUrl } from './tunnel/dial.ts'
-import { UsageJournal } from './tunnel/usage-journal.ts'
+import { dial } from './tunnel/dial.ts'
+import { parseTunnelUrl } from './tunnel/tunnel-url.ts'
 import { tokenLogin, tunnelKeyLogin, type TunnelLogin } from './tunnel/login.ts'
 import { TokenMint } from './tunnel/token.ts'
+import { UsageJournal } from './tunnel/usage-journal.ts'
 
 export type Backend = {
   /** Resolves when the gateway has let the backend in for the first time. */

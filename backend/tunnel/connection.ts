@@ -3,6 +3,8 @@ import type { IncomingMessage } from 'node:http'
 import { WebSocket } from 'ws'
 import type { Log } from '../../shared/log.ts'
 import { BackendSession } from '../../shared/tunnel/backend-session.ts'
+import type { Goaway, Status } from '../../shared/tunnel/control-message.ts'
+import { closeCodes } from '../../shared/tunnel/error.ts'
 import type { TunnelHandler } from '../../shared/tunnel/exchange.ts'
 import { protocolName } from '../../shared/tunnel/handshake.ts'
 import { limits, type Timing } from '../../shared/tunnel/limits.ts'
@@ -26,6 +28,10 @@ export type ConnectionOptions = {
   readonly log: Log
   readonly timing: Timing
   readonly onWelcome: () => void
+  /** The gateway opens nothing more here, and wants another connection. */
+  readonly onGoaway: (goaway: Goaway) => void
+  /** How busy this backend is. */
+  readonly status?: () => Status
   /** Where final counts are kept until the gateway has them. */
   readonly counts?: CountDelivery
 }
@@ -39,6 +45,7 @@ export class Connection {
   #session: BackendSession | undefined
   #lastError = ''
   #upSinceMs: number | undefined
+  #drained: Promise<void> | undefined
   #renewal: NodeJS.Timeout | undefined
 
   constructor(options: ConnectionOptions) {
@@ -65,11 +72,27 @@ export class Connection {
     })
   }
 
-  /** Lets running streams finish for up to `graceMs`, then closes. */
+  /** Streams that are not over yet. */
+  get openStreams(): number {
+    return this.#session?.openStreams ?? 0
+  }
+
+  /**
+   * Lets running streams finish for up to `graceMs`, then closes. Called again, the shorter grace
+   * holds.
+   */
   async close(graceMs: number): Promise<void> {
-    if (this.#session) await this.#session.drain(graceMs)
-    else this.#socket.terminate()
-    await this.ended
+    const session = this.#session
+    if (session) {
+      this.#drained ??= session.drain(graceMs)
+      const timer = setTimeout(() => session.close(closeCodes.NORMAL, 'no more time'), graceMs)
+      await this.ended
+      clearTimeout(timer)
+    } else {
+      this.#socket.terminate()
+      await this.ended
+    }
+    await this.#drained
   }
 
   async #onRefused(response: IncomingMessage): Promise<void> {
@@ -85,18 +108,20 @@ export class Connection {
   }
 
   #onOpen(): void {
-    const { hello, handler, log, timing, login, counts } = this.#options
+    const { hello, handler, log, timing, login, counts, status, onGoaway } = this.#options
     const prove = login.prove
     const session: BackendSession = new BackendSession(socketTransport(this.#socket), {
       hello,
       handler,
       log,
       timing,
+      onGoaway,
+      ...(status && { status }),
       ...(prove && { prove: (nonce: Uint8Array) => prove(nonce, hello.instanceId) }),
       onWelcome: () => {
         this.#upSinceMs = performance.now()
-        counts?.welcomed(session)
         if (login.renewal) this.#renew(session, login.renewal)
+        counts?.welcomed(session)
         this.#options.onWelcome()
       },
       beforeEnd: (counted) => counts?.counted(session, counted),

@@ -8,7 +8,7 @@ import * as backends from '../db/backends.ts'
 import type { Database } from '../db/database.ts'
 import { newId } from '../ids.ts'
 import { limits } from '../../shared/tunnel/limits.ts'
-import type { ConnectedBackend } from '../tunnel/registry.ts'
+import type { ConnectedBackend } from '../tunnel/backend-connection.ts'
 import type { Admin, ApiKeyInfo, BackendInfo, CreatedApiKey, EnrolledBackend } from './admin.ts'
 import { backendHealth } from './backend-health.ts'
 

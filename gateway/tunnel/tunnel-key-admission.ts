@@ -13,7 +13,7 @@ import {
   type AdmissionOptions,
   type Session,
 } from './admission.ts'
-import type { BackendIdentity } from './registry.ts'
+import type { BackendIdentity } from './backend-connection.ts'
 
 export type TunnelKeyAdmissionOptions = AdmissionOptions & {
   /** As in the upgrade request. */

@@ -6,7 +6,8 @@ import { dial, type DialOptions, type Tunnel } from '../../backend/tunnel/dial.t
 import type { TunnelLogin } from '../../backend/tunnel/login.ts'
 import { TunnelAcceptor, type TunnelAcceptorOptions } from '../../gateway/tunnel/accept.ts'
 import { LoginRefused } from '../../gateway/auth/login-refused.ts'
-import { BackendRegistry, type BackendIdentity } from '../../gateway/tunnel/registry.ts'
+import type { BackendIdentity } from '../../gateway/tunnel/backend-connection.ts'
+import { BackendRegistry } from '../../gateway/tunnel/registry.ts'
 import { lineLog, type Log } from '../../shared/log.ts'
 import type { OpenRequest } from '../../shared/tunnel/exchange.ts'
 import { defaultTiming, type Timing } from '../../shared/tunnel/limits.ts'
@@ -102,6 +103,7 @@ export const startGateway = async (
 
 /** Presents the same token each time. */
 export const fixedLogin = (token: string): TunnelLogin => ({
+  account: token,
   headers: async () => ({ authorization: `Bearer ${token}` }),
 })
 
