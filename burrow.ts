@@ -24,6 +24,7 @@ const usage = `Usage: burrow <command> [flags]
   shard       MODEL --out DIR: converts a model ahead of serving; --verify DIR checks it
   keys        create --name NAME | list | revoke ID         API keys of clients
   backends    enroll --name NAME [--model NAME]… | list | revoke ID
+  services    grant NAME [--expires TIME] | list | revoke ID     who may visit exposed services
 
 Flags, each with its environment variable and what holds without:
 ${flagUsage(flagTables)}  --help, --version
@@ -50,7 +51,8 @@ const main = async (args: readonly string[]): Promise<void> => {
       return shard(flags, words)
     }
     case 'keys':
-    case 'backends': {
+    case 'backends':
+    case 'services': {
       const { flags, words } = parseFlags(command, rest, { allowPositionals: true })
       const { administer } = await import('./gateway/control/administer.ts')
       process.stdout.write(`${await administer(command, words, flags, process.env)}\n`)

@@ -5,12 +5,13 @@ import { basename, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { isBackendName, TunnelKey, tunnelKeyRequirement } from '../shared/auth/tunnel-key.ts'
 import { ConfigError } from '../shared/config-error.ts'
-import type { FlagValues } from '../shared/flags.ts'
+import { listItems, type FlagValues } from '../shared/flags.ts'
 import { parseByteSize } from './byte-size.ts'
 import { readConversionFlags, type ConversionFlags } from './conversion/conversion-flags.ts'
 import type { CacheWishes } from './engine/cache-plan.ts'
 import { cacheDtypes, type CacheDtype } from './graph/cache-dtype.ts'
 import { FlagReader } from './read-flags.ts'
+import { parseExposedServices, type ExposedServices } from './services/exposed-services.ts'
 import { readProxySettings, type ProxySettings } from './tunnel/proxy.ts'
 
 export type ModelConfig = {
@@ -35,6 +36,8 @@ export type BackendConfig = ModelConfig & {
   /** Where to dial: `ws://` or `wss://`. */
   readonly gatewayUrl: string
   readonly credential: BackendCredential
+  /** HTTP services of this machine that visitors reach through the gateway. */
+  readonly services: ExposedServices
   /** Null: the gateway is reached directly. */
   readonly proxy: ProxySettings | null
 }
@@ -67,9 +70,10 @@ export const parseBackendConfig = (flags: FlagValues, env: FlagValues): BackendC
   }
   const credential = readCredential(flags, env, reader)
   const proxy = readProxySettings(env, reader.problems)
+  const services = parseExposedServices(listItems(reader.text('expose')), reader.problems)
   const model = readModelConfig(reader)
   if (!credential || reader.problems.length > 0) throw new ConfigError(reader.problems)
-  return { ...model, gatewayUrl, credential, proxy }
+  return { ...model, gatewayUrl, credential, proxy, services }
 }
 
 const readModelConfig = (reader: FlagReader): ModelConfig => {

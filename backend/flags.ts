@@ -5,6 +5,12 @@ const serving = ['up', 'backend']
 const converting = ['up', 'backend', 'shard']
 
 export const backendFlags = {
+  expose: {
+    value: 'NAME=URL',
+    help: 'publishes an HTTP service of this machine, e.g. notebook=http://127.0.0.1:8888',
+    isList: true,
+    commands: ['up', 'backend'],
+  },
   home: homeFlag,
   model: {
     value: 'DIR',

@@ -12,6 +12,7 @@ import { openModel } from './conversion/open-model.ts'
 import { hasInt8Cache } from './graph/int8-cache.ts'
 import { bytesPerToken } from './graph/kv-cache.ts'
 import { createHandleMemory } from './onnxruntime/handle-table.ts'
+import { ServiceProxy } from './services/service-proxy.ts'
 import type { LoadedModel } from './served-model.ts'
 import { loadTextFormat } from './tokenizer/load-tokenizer.ts'
 import { dial } from './tunnel/dial.ts'
@@ -59,12 +60,17 @@ export const startBackend = async (config: BackendConfig, log: Log): Promise<Bac
     throw error
   })
   const app = createBackendApp({ engine, model, log })
+  const proxy = new ServiceProxy(config.services, log)
   const tunnel = dial({
     url: config.gatewayUrl,
     login: loginOf(config.credential, [model.name]),
     proxy: config.proxy,
     models: [model.name],
-    handler: async (request, exchange) => app.fetch(request, { exchange }),
+    services: [...config.services.keys()],
+    handler: async (request, exchange) =>
+      exchange.service === undefined
+        ? app.fetch(request, { exchange })
+        : proxy.handle(exchange.service, request, exchange),
     log,
     journal,
   })
@@ -79,7 +85,10 @@ export const startBackend = async (config: BackendConfig, log: Log): Promise<Bac
       (closing ??= tunnel
         .close()
         .then(() => engine.close())
-        .finally(() => journal.close())),
+        .finally(() => {
+          proxy.close()
+          journal.close()
+        })),
   }
 }
 

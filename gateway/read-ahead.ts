@@ -2,11 +2,13 @@
 
 type ByteReader = Pick<ReadableStreamDefaultReader<Uint8Array>, 'read' | 'cancel'>
 
+type Read = Awaited<ReturnType<ByteReader['read']>>
+
 export class ReadAhead {
   readonly #reader: ByteReader
-  #first: ReadableStreamReadResult<Uint8Array> | undefined
+  #first: Read | undefined
 
-  private constructor(reader: ByteReader, first: ReadableStreamReadResult<Uint8Array>) {
+  private constructor(reader: ByteReader, first: Read) {
     this.#reader = reader
     this.#first = first
   }
@@ -22,7 +24,7 @@ export class ReadAhead {
     return this
   }
 
-  async read(): Promise<ReadableStreamReadResult<Uint8Array>> {
+  async read(): Promise<Read> {
     const first = this.#first
     this.#first = undefined
     return first ?? this.#reader.read()

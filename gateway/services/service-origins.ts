@@ -44,34 +44,34 @@ const parseDomain = (text: string, problems: string[]): URL | null => {
   return null
 }
 
-/** The service that a `Host` field asks for; null when it is none's. */
-export const serviceOfHost = (
-  { domain }: ServiceOrigins,
-  host: string | undefined,
-): string | null => {
+/** The place that a `Host` field asks for; null when it is the gateway's own. */
+export const placeOfHost = ({ domain }: ServiceOrigins, host: string | undefined): Place | null => {
   if (!domain || host === undefined) return null
   const suffix = `.${domain.hostname}`
   const hostname = host.replace(/:\d+$/, '').toLowerCase()
   if (!hostname.endsWith(suffix)) return null
-  const name = hostname.slice(0, -suffix.length)
-  // Any other name below the domain is nobody's, and above all not the API's.
-  return isServiceName(name) ? name : ''
+  // A name that no service can have is no way to the API either.
+  const service = hostname.slice(0, -suffix.length)
+  return { service, origin: originBelow(domain, service) }
+}
+
+/** Where a service with a port of its own is visited. */
+export const placeOfPort = (service: string, port: number, gatewayUrl: string): Place => {
+  const origin = new URL(gatewayUrl)
+  origin.port = String(port)
+  return { service, origin }
 }
 
 /** Where a service is visited; null when it has no place. */
-export const originOf = (
+export const placeOf = (
   { domain, ports }: ServiceOrigins,
-  name: string,
+  service: string,
   gatewayUrl: string,
-): URL | null => {
-  const port = ports.get(name)
-  if (port !== undefined) {
-    const url = new URL(gatewayUrl)
-    url.port = String(port)
-    return url
-  }
-  if (!domain) return null
-  const url = new URL(domain)
-  url.hostname = `${name}.${domain.hostname}`
-  return url
+): Place | null => {
+  const port = ports.get(service)
+  if (port !== undefined) return placeOfPort(service, port, gatewayUrl)
+  return domain && { service, origin: originBelow(domain, service) }
 }
+
+const originBelow = (domain: URL, service: string): URL =>
+  new URL(`${domain.protocol}//${service}.${domain.host}`)

@@ -44,7 +44,10 @@ export const visitHead = async (exchange: Exchange): Promise<ResponseHead> => {
     return await exchange.head
   } catch (error) {
     const code = error instanceof TunnelError ? error.code : 'INTERNAL'
-    if (code === 'TOO_LARGE') throw new VisitError(431, 'The request has too long a head.', error)
+    // Refused on this side: too many fields, or too long ones.
+    if (code === 'TOO_LARGE' || code === 'PROTOCOL_ERROR') {
+      throw new VisitError(431, 'The head of the request is more than can be passed on.', error)
+    }
     const isFull = code === 'OVERLOADED' || code === 'REFUSED' || code === 'DRAINING'
     throw isFull
       ? new VisitError(503, 'The service is busy at the moment.', error)
