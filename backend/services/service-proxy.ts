@@ -92,7 +92,8 @@ export class ServiceProxy {
       method: request.method,
       path: pathname + search,
       headers: [
-        ...['host', target.host],
+        'host',
+        target.host,
         ...headers,
         ...(upgrade ? ['connection', 'Upgrade', 'upgrade', upgrade] : []),
       ],

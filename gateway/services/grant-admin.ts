@@ -93,8 +93,7 @@ export class DatabaseGrantAdmin implements GrantAdmin {
   }
 }
 
-const grantInfo = ({
-  digest: _,
-  pepperVersion: _version,
-  ...info
-}: ServiceGrantRow): ServiceGrantInfo => info
+const grantInfo = (row: ServiceGrantRow): ServiceGrantInfo => {
+  const { id, service, name, hint, createdAt, expiresAt, revokedAt } = row
+  return { id, service, name, hint, createdAt, expiresAt, revokedAt }
+}

@@ -67,6 +67,7 @@ test('a flag beats its variable, and an empty one is none', () => {
     gatewayUrl: 'wss://g/tunnel',
     credential: { kind: 'enrolment', secret: 'brt_flag' },
     proxy: null,
+    services: new Map(),
     modelFolder: model,
     servedModelName: 'env-name',
     home: '/data',
