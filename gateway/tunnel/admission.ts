@@ -1,7 +1,8 @@
 /** What decides over one upgraded connection: who it is, what it may serve, and until when. */
 import type { Log } from '../../shared/log.ts'
 import { closeCodes } from '../../shared/tunnel/error.ts'
-import type { Challenge, GatewaySession, Refusal } from '../../shared/tunnel/gateway-session.ts'
+import type { Challenge, Refusal } from '../../shared/tunnel/gateway-handshake.ts'
+import type { GatewaySession } from '../../shared/tunnel/gateway-session.ts'
 import type { Hello } from '../../shared/tunnel/hello.ts'
 import type { BackendLogin, Grant } from '../auth/backend-login.ts'
 import { LoginRefused } from '../auth/login-refused.ts'

@@ -1,6 +1,6 @@
 /** A backend that came with a token: it lives as long as it sends fresh ones in time. */
 import { closeCodes } from '../../shared/tunnel/error.ts'
-import type { Refusal } from '../../shared/tunnel/gateway-session.ts'
+import type { Refusal } from '../../shared/tunnel/gateway-handshake.ts'
 import type { Hello } from '../../shared/tunnel/hello.ts'
 import type { Grant } from '../auth/backend-login.ts'
 import { LoginRefused } from '../auth/login-refused.ts'
