@@ -55,6 +55,8 @@ export class ProxyAgent extends Agent {
     const socket = super.createConnection(...args)
     if (socket) {
       this.#sockets.add(socket)
+      // Nobody else may listen yet, or any longer, when it is abandoned.
+      socket.on('error', () => {})
       socket.once('close', () => this.#sockets.delete(socket))
     }
     return socket
