@@ -15,6 +15,7 @@ import { createHandleMemory } from './onnxruntime/handle-table.ts'
 import type { LoadedModel } from './served-model.ts'
 import { loadTextFormat } from './tokenizer/load-tokenizer.ts'
 import { dial, parseTunnelUrl } from './tunnel/dial.ts'
+import { UsageJournal } from './tunnel/usage-journal.ts'
 import { tokenLogin, tunnelKeyLogin, type TunnelLogin } from './tunnel/login.ts'
 import { TokenMint } from './tunnel/token.ts'
 
@@ -50,7 +51,12 @@ const memoryBytes = (): number => {
 /** @throws ModelFolderError, ShardingError, ConfigError for a cache that does not fit, or Error for a gateway address that is none */
 export const startBackend = async (config: BackendConfig, log: Log): Promise<Backend> => {
   parseTunnelUrl(config.gatewayUrl)
-  const { engine, model } = await loadModel(config, log)
+  // Before the model, which takes long: a home that cannot be used is told at once.
+  const journal = new UsageJournal(config.home, { log })
+  const { engine, model } = await loadModel(config, log).catch((error: unknown) => {
+    journal.close()
+    throw error
+  })
   const app = createBackendApp({ engine, model, log })
   const tunnel = dial({
     url: config.gatewayUrl,
@@ -59,6 +65,7 @@ export const startBackend = async (config: BackendConfig, log: Log): Promise<Bac
     models: [model.name],
     handler: async (request, exchange) => app.fetch(request, { exchange }),
     log,
+    journal,
   })
   let closing: Promise<void> | undefined
   return {
@@ -67,7 +74,11 @@ export const startBackend = async (config: BackendConfig, log: Log): Promise<Bac
       engine.ended,
       tunnel.ended.then((reason) => new Error(`the tunnel has ended: ${reason}`)),
     ]),
-    close: () => (closing ??= tunnel.close().then(() => engine.close())),
+    close: () =>
+      (closing ??= tunnel
+        .close()
+        .then(() => engine.close())
+        .finally(() => journal.close())),
   }
 }
 

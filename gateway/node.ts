@@ -20,6 +20,7 @@ import { startHttpServer } from './http-server.ts'
 import { revokedKey } from './middleware/authenticate.ts'
 import { TunnelAcceptor } from './tunnel/accept.ts'
 import { BackendRegistry } from './tunnel/registry.ts'
+import { settleLateUsage } from './usage/late-usage.ts'
 
 export type GatewayOptions = {
   readonly log: Log
@@ -63,7 +64,13 @@ export const startGateway = async (
   await warnOfForeignKeys(db, pepper, log)
 
   const active = new ActiveRequests()
-  const registry = new BackendRegistry({ log, now, ...(timing && { timing }) })
+  const registry = new BackendRegistry({
+    log,
+    now,
+    settleLateUsage: (backendId, report) =>
+      settleLateUsage({ db, pepper, log, now }, backendId, report),
+    ...(timing && { timing }),
+  })
   opening.defer(() => registry.close())
   const admin = new DatabaseAdmin({
     db,

@@ -8,6 +8,7 @@ import { protocolName } from '../../shared/tunnel/handshake.ts'
 import { limits, type Timing } from '../../shared/tunnel/limits.ts'
 import type { Hello } from '../../shared/tunnel/hello.ts'
 import { feedSession, socketTransport } from '../../shared/tunnel/socket-transport.ts'
+import type { CountDelivery } from './count-delivery.ts'
 import type { Renewal, TunnelLogin } from './login.ts'
 import type { ProxyAgent, ProxyRoute } from './proxy.ts'
 import { refusalReason } from './refusal.ts'
@@ -25,6 +26,8 @@ export type ConnectionOptions = {
   readonly log: Log
   readonly timing: Timing
   readonly onWelcome: () => void
+  /** Where final counts are kept until the gateway has them. */
+  readonly counts?: CountDelivery
 }
 
 const tooLate = 'the handshake has timed out'
@@ -95,9 +98,9 @@ export class Connection {
   }
 
   #onOpen(): void {
-    const { hello, handler, log, timing, login } = this.#options
+    const { hello, handler, log, timing, login, counts } = this.#options
     const prove = login.prove
-    const session = new BackendSession(socketTransport(this.#socket), {
+    const session: BackendSession = new BackendSession(socketTransport(this.#socket), {
       hello,
       handler,
       log,
@@ -105,9 +108,12 @@ export class Connection {
       ...(prove && { prove: (nonce: Uint8Array) => prove(nonce, hello.instanceId) }),
       onWelcome: () => {
         this.#upSinceMs = performance.now()
+        counts?.welcomed(session)
         if (login.renewal) this.#renew(session, login.renewal)
         this.#options.onWelcome()
       },
+      beforeEnd: (counted) => counts?.counted(session, counted),
+      onUsageAck: (requestIds) => counts?.acknowledged(session, requestIds),
     })
     this.#session = session
     feedSession(this.#socket, session)

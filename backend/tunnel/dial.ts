@@ -4,9 +4,11 @@ import type { Log } from '../../shared/log.ts'
 import type { TunnelHandler } from '../../shared/tunnel/exchange.ts'
 import { defaultTiming, limits, type Timing } from '../../shared/tunnel/limits.ts'
 import { Connection } from './connection.ts'
+import { CountDelivery } from './count-delivery.ts'
 import type { TunnelLogin } from './login.ts'
 import { ProxyRoute, type ProxySettings } from './proxy.ts'
 import { explain, nextRetry } from './retry.ts'
+import type { UsageJournal } from './usage-journal.ts'
 
 export type DialOptions = {
   /** The gateway's tunnel, e.g. `wss://gateway.example/tunnel`; plain `ws://` to this machine only. */
@@ -23,6 +25,8 @@ export type DialOptions = {
   /** Requests at once. Default and most: 256. */
   readonly maxStreams?: number
   readonly timing?: Timing
+  /** Keeps final counts until the gateway has them in its books. */
+  readonly journal?: UsageJournal
   /** Numbers in [0, 1) that spread the retries. */
   readonly random?: () => number
 }
@@ -65,6 +69,7 @@ class Dialler implements Tunnel {
   readonly #url: URL
   readonly #proxy: ProxyRoute | null
   readonly #instanceId: string
+  readonly #counts: CountDelivery | undefined
   readonly #connected = Promise.withResolvers<void>()
   readonly #stop = new AbortController()
   #connection: Connection | undefined
@@ -79,6 +84,10 @@ class Dialler implements Tunnel {
         ? new ProxyRoute(options.proxy, this.#url)
         : null
     this.#instanceId = options.instanceId ?? crypto.randomUUID()
+    const { journal, log } = options
+    const gateway = this.#url.href
+    const instanceId = this.#instanceId
+    this.#counts = journal && new CountDelivery({ journal, gateway, instanceId, log })
     this.connected = this.#connected.promise
     // Not everybody waits for it; `ended` says the same.
     this.connected.catch(() => {})
@@ -94,6 +103,7 @@ class Dialler implements Tunnel {
     this.#stop.abort()
     await this.#connection?.close(graceMs)
     await this.ended
+    await this.#counts?.settled()
   }
 
   /** One connection after the other: there is never a second one whose events could be stale. */
@@ -131,6 +141,7 @@ class Dialler implements Tunnel {
       proxy: this.#proxy,
       handler,
       log,
+      ...(this.#counts && { counts: this.#counts }),
       timing: this.#options.timing ?? defaultTiming,
       hello: {
         instanceId: this.#instanceId,

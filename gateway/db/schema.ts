@@ -44,8 +44,11 @@ export const backends = sqliteTable(
 /** How a forwarded request ended. */
 export const outcomes = ['completed', 'cancelled', 'failed'] as const
 
-/** `reported`: the engine's own final count; `lost`: the backend vanished before it could tell. */
-export const tokensSources = ['reported', 'lost'] as const
+/**
+ * `reported`: the engine's own final count; `last_reported`: the backend vanished, and this is what it had
+ * told last; `lost`: it vanished before it had told anything.
+ */
+export const tokensSources = ['reported', 'last_reported', 'lost'] as const
 
 export const usageRecords = sqliteTable('usage_records', {
   /** One row per request, whoever writes it and however often. */
@@ -57,7 +60,7 @@ export const usageRecords = sqliteTable('usage_records', {
   model: text('model').notNull(),
   route: text('route').notNull(),
   stream: integer('stream', { mode: 'boolean' }).notNull(),
-  /** The HTTP status the client got; 499 when it left before there was one. */
+  /** The HTTP status the client got; 499 when it left before there was one, 0 when the gateway died. */
   status: integer('status').notNull(),
   outcome: text('outcome', { enum: outcomes }).notNull(),
   promptTokens: integer('prompt_tokens').notNull(),

@@ -6,6 +6,7 @@ import type { Refusal } from '../../shared/tunnel/gateway-handshake.ts'
 import { GatewaySession } from '../../shared/tunnel/gateway-session.ts'
 import type { Timing } from '../../shared/tunnel/limits.ts'
 import type { Hello } from '../../shared/tunnel/hello.ts'
+import type { UsageReport } from '../../shared/tunnel/usage-message.ts'
 import type { Transport } from '../../shared/tunnel/transport.ts'
 import { isRefusal, type Admission } from './admission.ts'
 import { Strangers } from './strangers.ts'
@@ -24,9 +25,16 @@ export interface ConnectedBackend extends BackendIdentity {
   readonly openStreams: number
   /** See `GatewaySession.open`. */
   open(request: OpenRequest): Exchange
+  /** Final counts of its requests are in the books. */
+  acknowledgeUsage(requestIds: readonly string[]): void
 }
 
 export type RegistryOptions = {
+  /**
+   * Enters a final count that comes from a backend's journal.
+   * @returns whether the backend may forget it
+   */
+  readonly settleLateUsage?: (backendId: string, report: UsageReport) => Promise<boolean>
   readonly log: Log
   readonly timing?: Timing
   /** Wall clock, ms since 1970. */
@@ -70,6 +78,10 @@ class Backend implements ConnectedBackend {
   open(request: OpenRequest): Exchange {
     return this.session.open(request)
   }
+
+  acknowledgeUsage(requestIds: readonly string[]): void {
+    this.session.acknowledgeUsage(requestIds)
+  }
 }
 
 export class BackendRegistry {
@@ -101,6 +113,7 @@ export class BackendRegistry {
       onHello: (hello) => admission && this.#admit(connection, admission, hello),
       onReady: (hello) => this.#onReady(connection, hello),
       onAuth: (token) => admission?.renew(token),
+      onUsage: (report) => void this.#settleLate(connection, report),
     })
     const connection: Connection = { identity, session }
     if (this.#isClosed) {
@@ -183,6 +196,12 @@ export class BackendRegistry {
     this.#backends.set(identity.backendId, new Backend(identity, session, hello, now()))
     log.info('backend connected', { backend: identity.name, models: hello.models.join(',') })
     old?.session.close(closeCodes.REPLACED, 'a newer connection of this backend has come')
+  }
+
+  async #settleLate({ identity, session }: Connection, report: UsageReport): Promise<void> {
+    if (!identity) return
+    const isSettled = await this.#options.settleLateUsage?.(identity.backendId, report)
+    if (isSettled) session.acknowledgeUsage([report.requestId])
   }
 
   #onClosed({ identity, session }: Connection, code: number, reason: string): void {

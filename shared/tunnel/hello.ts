@@ -1,6 +1,15 @@
 /** The payloads of HELLO and WELCOME: what both ends agree on before the first stream. */
 import { limits } from './limits.ts'
-import { encodeJson, integer, list, malformed, readJson, string } from './payload.ts'
+import {
+  checked,
+  checkedWithin,
+  encodeJson,
+  integer,
+  list,
+  malformed,
+  readJson,
+  string,
+} from './payload.ts'
 
 /** What a backend says of itself, first thing on a connection. */
 export type Hello = {
@@ -54,7 +63,9 @@ const serviceName = (name: unknown): string => {
   throw malformed('HELLO.services')
 }
 
-export const encodeHello = (hello: Hello): Uint8Array => encodeJson(hello)
+/** @throws TunnelError when the gateway would have to refuse it: TOO_LARGE or PROTOCOL_ERROR */
+export const encodeHello = (hello: Hello): Uint8Array =>
+  checkedWithin(limits.helloBytes, encodeJson(hello), parseHello, 'HELLO')
 
 /** @throws TunnelError PROTOCOL_ERROR, as all parsers here */
 export const parseHello = (payload: Uint8Array): Hello => {
@@ -86,7 +97,9 @@ export const parseHello = (payload: Uint8Array): Hello => {
   }
 }
 
-export const encodeWelcome = (welcome: Welcome): Uint8Array => encodeJson(welcome)
+/** @throws TunnelError PROTOCOL_ERROR when the backend would have to refuse it */
+export const encodeWelcome = (welcome: Welcome): Uint8Array =>
+  checked(encodeJson(welcome), parseWelcome)
 
 export const parseWelcome = (payload: Uint8Array): Welcome => {
   const from = readJson(payload, 'WELCOME')
