@@ -115,6 +115,7 @@ const loadModel = async (config: BackendConfig, log: Log) => {
     created: Math.floor(Date.now() / 1e3),
     maxModelLen,
     vocabSize,
+    endOfSequenceTokens,
     tokenizer,
     chatTemplate,
     samplingDefaults,

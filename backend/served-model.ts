@@ -25,6 +25,7 @@ export type LoadedModel = {
   /** Tokens that prompt and answer may have together. */
   readonly maxModelLen: number
   readonly vocabSize: number
+  readonly endOfSequenceTokens: readonly number[]
   readonly tokenizer: Tokenizer
   /** null: a base model, which has no chat format. */
   readonly chatTemplate: ChatTemplate | null
@@ -98,6 +99,25 @@ const checkTokens = (
   )
 }
 
+/**
+ * Before `minTokens` no token may be drawn that would end the answer. vLLM does not look whether any is
+ * left, and draws from nothing then.
+ */
+const checkSomeTokenIsLeft = (
+  { vocabSize, endOfSequenceTokens }: LoadedModel,
+  minTokens: number,
+  stopTokenIds: readonly number[],
+): void => {
+  if (minTokens === 0) return
+  const ends = new Set([...endOfSequenceTokens, ...stopTokenIds].filter((id) => id < vocabSize))
+  if (ends.size < vocabSize) return
+  throw new InvalidRequest(
+    "'stop_token_ids' has every token of this model, and 'min_tokens' lets none of them come: leave out one of the two.",
+    'stop_token_ids',
+    'invalid_value',
+  )
+}
+
 /** For whom a generation is: not the client's to say, but the gateway's. */
 export type Tenancy = { readonly cacheSalt: string }
 
@@ -127,6 +147,7 @@ export const generationRequests = (
   checkTokens(model, biasedTokens, 'logit_bias')
   const maxTokens = newTokenLimit(promptTokens.length, request.maxTokens, model.maxModelLen, param)
   checkMinTokens(minTokens, maxTokens)
+  checkSomeTokenIsLeft(model, minTokens, stopTokenIds)
   const promptLogprobs = promptLogprobsOf(request, echo !== null)
   checkPromptLogprobs(request.n, promptTokens.length, promptLogprobs)
   const { samplingDefaults } = model

@@ -15,6 +15,7 @@ export const testModel: LoadedModel = {
   created: 1_700_000_000,
   maxModelLen: 64,
   vocabSize: 640,
+  endOfSequenceTokens: [1],
   tokenizer: loadTokenizer(bundledModelFolder),
   chatTemplate: ChatTemplate.load(bundledModelFolder),
   samplingDefaults: { temperature: 0.3, topP: 0.9, topK: 0, minP: 0, repetitionPenalty: 1 },
