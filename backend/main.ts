@@ -14,6 +14,7 @@ import { bytesPerToken } from './graph/kv-cache.ts'
 import { createHandleMemory } from './onnxruntime/handle-table.ts'
 import type { LoadedModel } from './served-model.ts'
 import { loadTextFormat } from './tokenizer/load-tokenizer.ts'
+import { maxSecondsHere, PromptEncoder } from './tokenizer/prompt-encoder.ts'
 import { dial, parseTunnelUrl } from './tunnel/dial.ts'
 
 export type Backend = {
@@ -48,7 +49,7 @@ const memoryBytes = (): number => {
 /** @throws ModelFolderError, ShardingError, ConfigError for a cache that does not fit, or Error for a gateway address that is none */
 export const startBackend = async (config: BackendConfig, log: Log): Promise<Backend> => {
   parseTunnelUrl(config.gatewayUrl)
-  const { engine, model } = await loadModel(config, log)
+  const { engine, model, promptEncoder } = await loadModel(config, log)
   const app = createBackendApp({ engine, model, log })
   const tunnel = dial({
     url: config.gatewayUrl,
@@ -57,6 +58,10 @@ export const startBackend = async (config: BackendConfig, log: Log): Promise<Bac
     handler: async (request, exchange) => app.fetch(request, { exchange }),
     log,
   })
+  const close = async (): Promise<void> => {
+    await tunnel.close()
+    await Promise.all([engine.close(), promptEncoder.close()])
+  }
   let closing: Promise<void> | undefined
   return {
     connected: tunnel.connected,
@@ -64,14 +69,14 @@ export const startBackend = async (config: BackendConfig, log: Log): Promise<Bac
       engine.ended,
       tunnel.ended.then((reason) => new Error(`the tunnel has ended: ${reason}`)),
     ]),
-    close: () => (closing ??= tunnel.close().then(() => engine.close())),
+    close: () => (closing ??= close()),
   }
 }
 
 const loadModel = async (config: BackendConfig, log: Log) => {
   const { modelFolder, servedModelName } = config
   log.info('reading the model', { model: servedModelName })
-  const { tokenizer, chatTemplate } = await loadTextFormat(modelFolder)
+  const { tokenizer, chatTemplate } = await loadTextFormat(modelFolder, maxSecondsHere)
   const { endOfSequenceTokens, samplingDefaults } = await readGenerationConfig(modelFolder)
   const { graphFolder, manifest, ropeOverride } = await openModel(config, log)
   const { vocabSize, maxPositions } = manifest
@@ -110,6 +115,7 @@ const loadModel = async (config: BackendConfig, log: Log) => {
     cacheDtype: config.engine.kvCacheDtype,
     ropeOverride,
   })
+  const promptEncoder = new PromptEncoder(tokenizer, modelFolder)
   const model: LoadedModel = {
     name: servedModelName,
     created: Math.floor(Date.now() / 1e3),
@@ -117,11 +123,12 @@ const loadModel = async (config: BackendConfig, log: Log) => {
     vocabSize,
     endOfSequenceTokens,
     tokenizer,
+    promptEncoder,
     chatTemplate,
     samplingDefaults,
   }
   log.info('the model is ready', { model: servedModelName, context: maxModelLen })
-  return { engine, model }
+  return { engine, model, promptEncoder }
 }
 
 /** Its threads may die: the next ones load the same folder and release what those have left. */

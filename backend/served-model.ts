@@ -6,6 +6,7 @@ import type { GenerationRequest } from './engine/generation.ts'
 import { checkPromptFits, newTokenLimit } from './engine/model-limits.ts'
 import { choiceSeed } from './engine/random.ts'
 import type { ChatTemplate } from './tokenizer/chat-template.ts'
+import type { PromptEncoder } from './tokenizer/prompt-encoder.ts'
 import type { Tokenizer } from './tokenizer/tokenizer.ts'
 
 /** What the model's generation_config.json recommends where a request says nothing. */
@@ -27,6 +28,8 @@ export type LoadedModel = {
   readonly vocabSize: number
   readonly endOfSequenceTokens: readonly number[]
   readonly tokenizer: Tokenizer
+  /** For prompts, which may be long. */
+  readonly promptEncoder: Pick<PromptEncoder, 'encode'>
   /** null: a base model, which has no chat format. */
   readonly chatTemplate: ChatTemplate | null
   readonly samplingDefaults: SamplingDefaults
@@ -46,41 +49,49 @@ export const requireModel = (model: LoadedModel, name: string): void => {
 
 /**
  * The rendered and tokenised chat.
+ * @param signal of a client who may leave
  * @throws InvalidRequest for a model without a chat template, or a chat that cannot fit its context
  */
-export const chatPrompt = (model: LoadedModel, messages: readonly ChatMessage[]): number[] => {
+export const chatPrompt = async (
+  model: LoadedModel,
+  messages: readonly ChatMessage[],
+  signal: AbortSignal,
+): Promise<number[]> => {
   if (model.chatTemplate === null) {
     throw new InvalidRequest(
       'This model has no chat template: use /v1/completions with a prompt in its own format.',
     )
   }
-  // Rendering and tokenising megabytes would hold the HTTP thread for seconds, only to refuse them.
+  // Rendering megabytes would hold the HTTP thread for long, only to refuse them.
   checkPromptFits(messages.length, model.maxModelLen, 'messages')
   const text = model.chatTemplate.render(messages, { addGenerationPrompt: true })
-  return tokenised(model, text, false, 'messages')
+  return tokenised(model, text, false, 'messages', signal)
 }
 
 /**
  * Text is tokenised with the model's special tokens; ids are taken as they are.
+ * @param signal of a client who may leave
  * @throws InvalidRequest for what the model cannot read or hold
  */
-export const completionPrompt = (
+export const completionPrompt = async (
   model: LoadedModel,
   prompt: string | readonly number[],
-): readonly number[] => {
-  if (typeof prompt === 'string') return tokenised(model, prompt, true, 'prompt')
+  signal: AbortSignal,
+): Promise<readonly number[]> => {
+  if (typeof prompt === 'string') return tokenised(model, prompt, true, 'prompt', signal)
   checkTokens(model, prompt, 'prompt')
   return prompt
 }
 
-const tokenised = (
+const tokenised = async (
   model: LoadedModel,
   text: string,
   addSpecialTokens: boolean,
   param: 'messages' | 'prompt',
-): number[] => {
+  signal: AbortSignal,
+): Promise<number[]> => {
   checkPromptFits(model.tokenizer.minTokens(text), model.maxModelLen, param)
-  const tokens = model.tokenizer.encode(text, addSpecialTokens)
+  const tokens = await model.promptEncoder.encode(text, addSpecialTokens, signal)
   checkTokens(model, tokens, param)
   return tokens
 }

@@ -9,7 +9,7 @@ import type { GenerationRequest } from './generation.ts'
 import type { EngineThreadData, FromEngine, ToEngine } from './messages.ts'
 import { prepareInt8Cache } from './prepare-int8-cache.ts'
 import { StepLoop } from './step-loop.ts'
-import { computeInBackground } from './thread-priority.ts'
+import { computeInBackground } from '../thread-priority.ts'
 
 if (parentPort === null) throw new Error('the engine thread is started by engine.ts only')
 const port = parentPort

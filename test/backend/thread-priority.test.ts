@@ -19,7 +19,7 @@ test.runIf(process.platform === 'linux')(
   async () => {
     const before = priorities()
     const own = getPriority()
-    const url = new URL('../../../backend/engine/thread-priority.ts', import.meta.url)
+    const url = new URL('../../backend/thread-priority.ts', import.meta.url)
     const inner = `require('node:worker_threads').parentPort.on('message', () => {})`
     const worker = new Worker(
       `const { parentPort, Worker } = require('node:worker_threads')
