@@ -5,7 +5,7 @@ import { createBackendApp } from './app.ts'
 import { formatByteSize } from './byte-size.ts'
 import type { BackendConfig } from './config.ts'
 import { planCache } from './engine/cache-plan.ts'
-import { OnnxEngine, type OnnxEngineOptions } from './engine/engine.ts'
+import { OnnxEngine, ThreadStuck, type OnnxEngineOptions } from './engine/engine.ts'
 import { RecoveringEngine } from './engine/recovering-engine.ts'
 import { readGenerationConfig } from './generation-config.ts'
 import { openModel } from './conversion/open-model.ts'
@@ -22,7 +22,10 @@ export type Backend = {
   readonly connected: Promise<void>
   /** Resolves with the reason when the backend can serve no longer. */
   readonly ended: Promise<Error>
-  /** Finishes what runs, then leaves the gateway and ends the engine. Idempotent. */
+  /**
+   * Finishes what runs, then leaves the gateway and ends the engine. Idempotent.
+   * @throws ThreadStuck when a thread cannot be ended: then only a kill ends the process
+   */
   close(): Promise<void>
 }
 
@@ -61,6 +64,8 @@ export const startBackend = async (config: BackendConfig, log: Log): Promise<Bac
   const close = async (): Promise<void> => {
     await tunnel.close()
     await Promise.all([engine.close(), promptEncoder.close()])
+    const reason = await engine.ended
+    if (reason instanceof ThreadStuck) throw reason
   }
   let closing: Promise<void> | undefined
   return {
@@ -114,6 +119,7 @@ const loadModel = async (config: BackendConfig, log: Log) => {
     intraOpNumThreads,
     cacheDtype: config.engine.kvCacheDtype,
     ropeOverride,
+    stepTimeoutMs: config.engine.stepTimeoutMs,
   })
   const promptEncoder = new PromptEncoder(tokenizer, modelFolder)
   const model: LoadedModel = {

@@ -171,6 +171,36 @@ describe('a thread of the engine dies', () => {
   )
 })
 
+describe.runIf(process.platform === 'linux')('a thread of the engine never returns', () => {
+  const folder = makeTempFolder()
+  const kill: Kill = { rank: null, at: 'step', how: 'native', file: join(folder, 'kill') }
+  let burrow: RunningBurrow
+  beforeAll(async () => {
+    burrow = await RunningBurrow.start(['--step-timeout', '2'], {
+      BURROW_TEST_KILLS: JSON.stringify([kill]),
+      NODE_OPTIONS: `--import ${killerScript}`,
+    })
+  })
+  afterAll(async () => {
+    await burrow.stop()
+    removeFolder(folder)
+  })
+
+  test('its requests fail, and another process takes its place', async () => {
+    const ask = () => burrow.post('/v1/chat/completions', { ...sum(burrow.model), temperature: 0 })
+    arm(kill)
+    const answer = await ask()
+    expect(answer.status).toBe(500)
+    expect(await answer.json()).toMatchObject({ error: { code: 'engine_failed' } })
+    await burrow.process.printed(/backend process ended.*cannot be ended/)
+    const answered = await eventually(async () => {
+      const response = await ask()
+      return response.status === 200 && response.json()
+    }, 15_000)
+    expect(answered).toMatchObject({ choices: [{ message: { content: '3+5=8' } }] })
+  })
+})
+
 describe('two sides apart, a relay between them', () => {
   const home = makeTempFolder()
   let gateway: BurrowProcess
