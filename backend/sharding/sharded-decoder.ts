@@ -14,7 +14,7 @@ import {
   type MicroBatch,
 } from './micro-batches.ts'
 import type { RankThreadData } from './rank.ts'
-import { Signals } from './signals.ts'
+import { AbortedError, Signals } from './signals.ts'
 import {
   createStepMemory,
   layerMaxima,
@@ -193,12 +193,16 @@ export class ShardedDecoder {
     )
   }
 
-  /** Waits until the ranks have let go of the model, unless one has failed. Idempotent. */
+  /** Waits until the ranks have let go of the model, unless one fails. Idempotent. */
   close(): void {
     if (this.#isClosed) return
     this.#isClosed = true
-    // After a failure the ranks end by themselves.
-    if (!this.#signals.hasFailed) this.#command({ kind: 'close' })
+    try {
+      this.#command({ kind: 'close' })
+    } catch (error) {
+      // After a failure, old or new, the ranks end by themselves.
+      if (!(error instanceof AbortedError)) throw error
+    }
   }
 
   #checkOpen(): void {

@@ -79,13 +79,9 @@ export class Signals {
     return Atomics.load(this.#counters, generalWord('command'))
   }
 
-  get hasFailed(): boolean {
-    return Atomics.load(this.#counters, generalWord('aborted')) !== 0
-  }
-
   /** Why the first thread has failed; null while none has. */
   get failure(): AbortedError | null {
-    if (!this.hasFailed) return null
+    if (Atomics.load(this.#counters, generalWord('aborted')) === 0) return null
     const length = Atomics.load(this.#counters, generalWord('failureLength'))
     // Text is decoded from memory that nobody shares.
     const reason = new TextDecoder().decode(this.#failure.slice(0, length))
