@@ -157,6 +157,7 @@ export class ShardedDecoder {
    * @throws Error when none is in flight, AbortedError
    */
   finishDecode(): Float32Array {
+    this.#checkOpen()
     const first = this.#inFlight.shift()
     if (first === undefined) throw new Error('no decode is in flight')
     const { number, firstSlot, numRows } = first
