@@ -2,7 +2,13 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { getPriority } from 'node:os'
 import { Worker } from 'node:worker_threads'
 import { once } from 'node:events'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
+import { bundledModelFolder } from '../../backend/config.ts'
+import { convertModel } from '../../backend/conversion/convert.ts'
+import { OnnxEngine } from '../../backend/engine/engine.ts'
+import { loadTokenizer } from '../../backend/tokenizer/load-tokenizer.ts'
+import { PromptEncoder } from '../../backend/tokenizer/prompt-encoder.ts'
+import { tempFolder } from '../support/temp-folder.ts'
 
 /** Of each thread of this process, from /proc. */
 const priorities = (): Map<number, number> =>
@@ -14,7 +20,46 @@ const priorities = (): Map<number, number> =>
     }),
   )
 
-test.runIf(process.platform === 'linux')(
+/** How many of the threads started meanwhile give way to this one. */
+const backgroundThreads = async (start: () => Promise<unknown>): Promise<number> => {
+  const before = priorities()
+  await start()
+  const started = [...priorities()].filter(([id]) => !before.has(id))
+  return started.filter(([, nice]) => nice === getPriority() + 5).length
+}
+
+const isLinux = process.platform === 'linux'
+
+test.runIf(isLinux)('the engine gives way, with those that compute for it', async () => {
+  const graphFolder = tempFolder()
+  const { vocabSize } = await convertModel(bundledModelFolder, graphFolder)
+  const start = async (): Promise<void> => {
+    const engine = await OnnxEngine.start({
+      modelFolder: bundledModelFolder,
+      graphFolder,
+      numSlots: 1,
+      maxNumSeqs: 1,
+      maxNumRequests: 1,
+      maxNumBatchedTokens: 64,
+      vocabSize,
+      maxModelLen: 64,
+      endOfSequenceTokens: [],
+      intraOpNumThreads: 2,
+    })
+    onTestFinished(() => engine.close())
+  }
+  // Its own, and one more for operators.
+  expect(await backgroundThreads(start)).toBeGreaterThanOrEqual(2)
+})
+
+test.runIf(isLinux)('the thread of long prompts gives way', async () => {
+  const tokenizer = loadTokenizer(bundledModelFolder)
+  const encoder = new PromptEncoder(tokenizer, bundledModelFolder, { longText: 1 })
+  onTestFinished(() => encoder.close())
+  expect(await backgroundThreads(() => encoder.encode('x', true))).toBeGreaterThanOrEqual(1)
+})
+
+test.runIf(isLinux)(
   'only the thread that computes, and those it starts, give way to others',
   async () => {
     const before = priorities()
