@@ -14,7 +14,7 @@ import {
   type MicroBatch,
 } from './micro-batches.ts'
 import type { RankThreadData } from './rank.ts'
-import { AbortedError, Signals } from './signals.ts'
+import { AbortedError, firstCount, Signals } from './signals.ts'
 import {
   createStepMemory,
   layerMaxima,
@@ -93,7 +93,7 @@ export class ShardedDecoder {
     supervisor.once('exit', () => {
       if (!this.#isClosed) onEnd?.(this.#signals.failure ?? new Error('all ranks have ended'))
     })
-    this.#waitFor(0)
+    this.#waitFor(firstCount)
   }
 
   /** See {@link Decoder.maxLogits}. */
@@ -237,7 +237,7 @@ export class ShardedDecoder {
     return number
   }
 
-  /** Until all ranks have done the command of this number; 0 is loading. */
+  /** Until all ranks have done the command of this number; the first one is loading. */
   #waitFor(number: number): void {
     for (let rank = 0; rank < this.#numRanks; rank++) this.#signals.waitForCompleted(rank, number)
   }

@@ -6,7 +6,7 @@ import { existsSync, writeFileSync } from 'node:fs'
 import { createRequire, syncBuiltinESMExports } from 'node:module'
 import koffi from 'koffi'
 import { parentPort, Worker, workerData, type WorkerOptions } from 'node:worker_threads'
-import { Signals, type SignalMemory } from '../../../backend/sharding/signals.ts'
+import { firstCount, Signals, type SignalMemory } from '../../../backend/sharding/signals.ts'
 import { readCommand, type StepMemory } from '../../../backend/sharding/step-memory.ts'
 
 export type Kill = {
@@ -49,7 +49,7 @@ const commandNumber = (memory: StepMemory): number => new Signals(memory.signals
 
 const phaseOf = (memory: StepMemory): Kill['at'] | null => {
   const number = commandNumber(memory)
-  if (number === 0) return 'load'
+  if (number === firstCount) return 'load'
   const command = readCommand(memory, number)
   if (command.kind === 'close') return 'close'
   if (command.kind !== 'step') return null
@@ -70,7 +70,8 @@ const killRank = (rank: number, memory: StepMemory): void => {
   const dyingWait = (array: Int32Array, index: number, value: number, timeout?: number) => {
     const waited = wait(array, index, value, timeout)
     // Half a second in which nobody wanted anything.
-    if (waited === 'timed-out' && commandNumber(memory) !== 0) dieIf(({ at }) => at === 'idle')
+    if (waited === 'timed-out' && commandNumber(memory) !== firstCount)
+      dieIf(({ at }) => at === 'idle')
     return waited
   }
   Object.assign(Atomics, { add: dyingAdd, wait: dyingWait })
