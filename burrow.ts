@@ -77,7 +77,11 @@ const parseFlags = (
     ]),
   )
   const parsed = parseArgs({ args: [...args], options, strict: true, allowPositionals })
-  const flags = Object.entries(parsed.values).map(([name, value]) => [name, String(value)])
+  const flags = Object.entries(parsed.values).map(([name, value]) => {
+    // Mostly a script's variable that was not set: no default is to be guessed for it.
+    if (value === '') throw new Error(`--${name} is empty: give a value, or leave it out`)
+    return [name, String(value)]
+  })
   return { flags: Object.fromEntries(flags), words: parsed.positionals }
 }
 
