@@ -135,7 +135,7 @@ export const convertModel = async (
   const wish = { tensorParallelSize, pipelineParallelSize, dtype, quantization, ropeOverride }
   const texts = new Map<string, string | Uint8Array>([['config', configText], ...textFiles])
   const source = await fingerprint(modelFolder, wish, texts)
-  const find = (folder: string) => findConversion(folder, source, textFiles.keys())
+  const find = (folder: string) => findConversion(folder, source, config, textFiles.keys())
   const existing = await find(outFolder)
   if (existing !== null) return existing
   await refuseMountPoint(outFolder)
