@@ -30,6 +30,8 @@ export type EngineConfig = CacheWishes & {
   /** Bytes that the KV cache may have; undefined: a quarter of the machine's memory. */
   readonly kvCacheMemory: number | undefined
   readonly kvCacheDtype: CacheDtype
+  /** A step that takes longer is stuck; undefined: what is usual. */
+  readonly stepTimeoutMs: number | undefined
 }
 
 export type BackendConfig = ModelConfig & {
@@ -108,12 +110,14 @@ const readEngineConfig = (reader: FlagReader): EngineConfig => {
   if (memory !== undefined && kvCacheMemory === undefined) {
     reader.problems.push(`--kv-cache-memory must be a size such as 512M or 4G, not ${memory}`)
   }
+  const stepTimeoutSeconds = reader.count('step-timeout')
   return {
     maxModelLen: reader.count('max-model-len'),
     maxNumSeqs: reader.count('max-num-seqs'),
     maxNumBatchedTokens: reader.count('max-num-batched-tokens'),
     kvCacheMemory,
     kvCacheDtype: reader.choice('kv-cache-dtype', cacheDtypes) ?? 'float32',
+    stepTimeoutMs: stepTimeoutSeconds === undefined ? undefined : stepTimeoutSeconds * 1000,
   }
 }
 

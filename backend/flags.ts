@@ -54,6 +54,12 @@ export const backendFlags = {
     fallback: 'float32',
     commands: serving,
   },
+  'step-timeout': {
+    value: 'SECONDS',
+    help: 'a step that takes longer is stuck: its requests fail, and the engine starts again',
+    fallback: '300',
+    commands: serving,
+  },
   'tensor-parallel-size': {
     value: 'N',
     help: 'ranks that share each layer',

@@ -5,7 +5,7 @@ import { createBackendApp } from './app.ts'
 import { formatByteSize } from './byte-size.ts'
 import type { BackendConfig, BackendCredential } from './config.ts'
 import { planCache } from './engine/cache-plan.ts'
-import { OnnxEngine, type OnnxEngineOptions } from './engine/engine.ts'
+import { OnnxEngine, ThreadStuck, type OnnxEngineOptions } from './engine/engine.ts'
 import { RecoveringEngine } from './engine/recovering-engine.ts'
 import { readGenerationConfig } from './generation-config.ts'
 import { openModel } from './conversion/open-model.ts'
@@ -15,6 +15,7 @@ import { createHandleMemory } from './onnxruntime/handle-table.ts'
 import { ServiceProxy } from './services/service-proxy.ts'
 import type { LoadedModel } from './served-model.ts'
 import { loadTextFormat } from './tokenizer/load-tokenizer.ts'
+import { maxSecondsHere, PromptEncoder } from './tokenizer/prompt-encoder.ts'
 import { dial } from './tunnel/dial.ts'
 import { parseTunnelUrl } from './tunnel/tunnel-url.ts'
 import { tokenLogin, tunnelKeyLogin, type TunnelLogin } from './tunnel/login.ts'
@@ -26,7 +27,10 @@ export type Backend = {
   readonly connected: Promise<void>
   /** Resolves with the reason when the backend can serve no longer. */
   readonly ended: Promise<Error>
-  /** Finishes what runs, then leaves the gateway and ends the engine. Idempotent. */
+  /**
+   * Finishes what runs, then leaves the gateway and ends the engine. Idempotent.
+   * @throws ThreadStuck when a thread cannot be ended: then only a kill ends the process
+   */
   close(): Promise<void>
 }
 
@@ -55,7 +59,7 @@ export const startBackend = async (config: BackendConfig, log: Log): Promise<Bac
   parseTunnelUrl(config.gatewayUrl)
   // Before the model, which takes long: a home that cannot be used is told at once.
   const journal = new UsageJournal(config.home, { log })
-  const { engine, model } = await loadModel(config, log).catch((error: unknown) => {
+  const { engine, model, promptEncoder } = await loadModel(config, log).catch((error: unknown) => {
     journal.close()
     throw error
   })
@@ -74,6 +78,14 @@ export const startBackend = async (config: BackendConfig, log: Log): Promise<Bac
     log,
     journal,
   })
+  const close = async (): Promise<void> => {
+    await tunnel.close()
+    await Promise.all([engine.close(), promptEncoder.close()])
+    proxy.close()
+    journal.close()
+    const reason = await engine.ended
+    if (reason instanceof ThreadStuck) throw reason
+  }
   let closing: Promise<void> | undefined
   return {
     connected: tunnel.connected,
@@ -81,14 +93,7 @@ export const startBackend = async (config: BackendConfig, log: Log): Promise<Bac
       engine.ended,
       tunnel.ended.then((reason) => new Error(`the tunnel has ended: ${reason}`)),
     ]),
-    close: () =>
-      (closing ??= tunnel
-        .close()
-        .then(() => engine.close())
-        .finally(() => {
-          proxy.close()
-          journal.close()
-        })),
+    close: () => (closing ??= close()),
   }
 }
 
@@ -100,7 +105,7 @@ const loginOf = (credential: BackendCredential, models: readonly string[]): Tunn
 const loadModel = async (config: BackendConfig, log: Log) => {
   const { modelFolder, servedModelName } = config
   log.info('reading the model', { model: servedModelName })
-  const { tokenizer, chatTemplate } = await loadTextFormat(modelFolder)
+  const { tokenizer, chatTemplate } = await loadTextFormat(modelFolder, maxSecondsHere)
   const { endOfSequenceTokens, samplingDefaults } = await readGenerationConfig(modelFolder)
   const { graphFolder, manifest, ropeOverride } = await openModel(config, log)
   const { vocabSize, maxPositions } = manifest
@@ -138,18 +143,22 @@ const loadModel = async (config: BackendConfig, log: Log) => {
     intraOpNumThreads,
     cacheDtype: config.engine.kvCacheDtype,
     ropeOverride,
+    stepTimeoutMs: config.engine.stepTimeoutMs,
   })
+  const promptEncoder = new PromptEncoder(tokenizer, modelFolder)
   const model: LoadedModel = {
     name: servedModelName,
     created: Math.floor(Date.now() / 1e3),
     maxModelLen,
     vocabSize,
+    endOfSequenceTokens,
     tokenizer,
+    promptEncoder,
     chatTemplate,
     samplingDefaults,
   }
   log.info('the model is ready', { model: servedModelName, context: maxModelLen })
-  return { engine, model }
+  return { engine, model, promptEncoder }
 }
 
 /** Its threads may die: the next ones load the same folder and release what those have left. */

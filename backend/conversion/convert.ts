@@ -17,12 +17,13 @@ import { fingerprint } from './fingerprint.ts'
 import { withFolderLock } from './folder-lock.ts'
 import { tellFullDisk } from './full-disk.ts'
 import type { FinishedPiece } from './journal.ts'
+import { removeLeftovers } from './leftovers.ts'
 import { refuseMountPoint, resolveOutFolder } from './out-folder.ts'
 import { hasJournal, openPartialFolder } from './partial-folder.ts'
 import type { WrittenRange } from './piece-writer.ts'
 import { pieceBytes } from './pieces.ts'
 import type { Progress } from './progress.ts'
-import { publishFolder, refuseForeignFiles, removeLeftovers } from './publish-folder.ts'
+import { publishFolder, refuseForeignFiles } from './publish-folder.ts'
 import { checkSources } from './source-checksums.ts'
 import { readTextFiles } from './text-files.ts'
 import { defaultTuning, type Tuning } from './tuning.ts'
@@ -135,7 +136,7 @@ export const convertModel = async (
   const wish = { tensorParallelSize, pipelineParallelSize, dtype, quantization, ropeOverride }
   const texts = new Map<string, string | Uint8Array>([['config', configText], ...textFiles])
   const source = await fingerprint(modelFolder, wish, texts)
-  const find = (folder: string) => findConversion(folder, source, textFiles.keys())
+  const find = (folder: string) => findConversion(folder, source, config, textFiles.keys())
   const existing = await find(outFolder)
   if (existing !== null) return existing
   await refuseMountPoint(outFolder)
@@ -162,7 +163,7 @@ export const convertModel = async (
     options.onWait?.()
   }
   const convert = async (): Promise<Manifest> => {
-    await removeLeftovers(partial)
+    await removeLeftovers(outFolder, partial)
     const meanwhile = await find(outFolder)
     if (meanwhile !== null) {
       await rm(partial, { recursive: true, force: true })
