@@ -14,7 +14,7 @@ import {
 } from './weight-format.ts'
 
 /** Raised whenever what a conversion writes changes: older ones are then made anew. */
-export const formatVersion = 6
+export const formatVersion = 7
 
 /** Files of a converted model's folder; where several ranks share it, each has its own weights. */
 export const graphFiles = {

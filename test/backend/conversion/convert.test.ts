@@ -50,7 +50,7 @@ test('a conversion leaves four files, and the manifest that it returns', async (
   const lines: string[] = []
   const manifest = await convertModel(checkpoint, out, { log: lineLog((l) => lines.push(l)) })
   expect(manifest).toEqual({
-    formatVersion: 6,
+    formatVersion: 7,
     fingerprint: expect.stringMatching(/^[0-9a-f]{64}$/),
     tensorParallelSize: 1,
     pipelineParallelSize: 1,
