@@ -69,6 +69,8 @@ export type Manifest = {
   readonly pipelineParallelSize: number
   readonly dtype: WeightDtype
   readonly quantization: Quantization
+  /** See WeightFormat (weight-format.ts). */
+  readonly embeddingQuantization: Quantization
   /** What was given in place of the model's own rotary scaling. */
   readonly ropeOverride: RopeOverride | null
   readonly hiddenSize: number
@@ -121,6 +123,7 @@ export const parseManifest = (path: string, text: string): Manifest => {
     pipelineParallelSize: ranks('pipelineParallelSize'),
     dtype: oneOf('dtype', weightDtypes),
     quantization: oneOf('quantization', quantizations),
+    embeddingQuantization: oneOf('embeddingQuantization', quantizations),
     ropeOverride: parseRopeOverride(file),
     hiddenSize: file.requiredCount('hiddenSize'),
     intermediateSize: file.requiredCount('intermediateSize'),
