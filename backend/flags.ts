@@ -86,6 +86,12 @@ export const backendFlags = {
     fallback: 'none',
     commands: converting,
   },
+  'embedding-quantization': {
+    value: 'TYPE',
+    help: 'of embedding and output head, beside --quantization: int8, or with int4 layers int4',
+    fallback: 'int8, since their errors go straight into the answer',
+    commands: converting,
+  },
   'rope-scaling': {
     value: 'TYPE',
     help: 'linear, dynamic, yarn or llama3',

@@ -10,12 +10,13 @@ import type { Manifest } from '../graph/manifest.ts'
 import { planShards, type ParallelSizes } from '../graph/shard-plan.ts'
 import { plainFormat } from '../graph/weight-format.ts'
 import { fillGaps, type FileRange } from './checksums.ts'
-import { planConversion, type ConversionPlan, type FormatWish } from './conversion-plan.ts'
+import { planConversion, type ConversionPlan } from './conversion-plan.ts'
 import { findConversion } from './find-conversion.ts'
 import { finishFolder } from './finish-folder.ts'
 import { fingerprint } from './fingerprint.ts'
 import { withFolderLock } from './folder-lock.ts'
 import { tellFullDisk } from './full-disk.ts'
+import { completeWish, type FormatWish } from './format-wish.ts'
 import type { FinishedPiece } from './journal.ts'
 import { removeLeftovers } from './leftovers.ts'
 import { refuseMountPoint, resolveOutFolder } from './out-folder.ts'
@@ -122,18 +123,18 @@ export const convertModel = async (
   outPath: string,
   options: ConvertOptions = {},
 ): Promise<Manifest> => {
-  const { log, ropeOverride, parallel = alone, format = plainFormat, signal } = options
+  const { log, ropeOverride, parallel = alone, signal } = options
   const outFolder = await resolveOutFolder(outPath)
   const { path: configPath, text: configText } = await readConfigText(modelFolder)
   const config = parseConfig(configPath, configText, ropeOverride)
+  const format = completeWish(options.format ?? plainFormat, config, configPath)
   const shards = planShards(config, parallel, format.quantization)
   const textFiles =
     options.isSelfContained === true
       ? await readTextFiles(modelFolder)
       : new Map<string, Uint8Array>()
   const { tensorParallelSize, pipelineParallelSize } = parallel
-  const { dtype, quantization } = format
-  const wish = { tensorParallelSize, pipelineParallelSize, dtype, quantization, ropeOverride }
+  const wish = { tensorParallelSize, pipelineParallelSize, ...format, ropeOverride }
   const texts = new Map<string, string | Uint8Array>([['config', configText], ...textFiles])
   const source = await fingerprint(modelFolder, wish, texts)
   const find = (folder: string) => findConversion(folder, source, config, textFiles.keys())

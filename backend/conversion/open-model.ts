@@ -43,6 +43,7 @@ const conversionName = (modelFolder: string, flags: ConversionFlags): string => 
     ...(isWhole ? [] : [`tp${tensorParallelSize}`, `pp${pipelineParallelSize}`]),
     ...(format.dtype === 'auto' ? [] : [format.dtype]),
     ...(format.quantization === 'none' ? [] : [format.quantization]),
+    ...(format.embeddingQuantization === 'int4' ? ['embedding-int4'] : []),
     ...(ropeOverride ? [`${ropeOverride.type}${ropeOverride.factor}`] : []),
   ].join('-')
 }
