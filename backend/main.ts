@@ -59,10 +59,11 @@ export const startBackend = async (config: BackendConfig, log: Log): Promise<Bac
   parseTunnelUrl(config.gatewayUrl)
   // Before the model, which takes long: a home that cannot be used is told at once.
   const journal = new UsageJournal(config.home, { log })
-  const { engine, model, promptEncoder } = await loadModel(config, log).catch((error: unknown) => {
+  const loading = loadModel(config, log).catch((error: unknown) => {
     journal.close()
     throw error
   })
+  const { engine, model, promptEncoder } = await loading
   const app = createBackendApp({ engine, model, log })
   const proxy = new ServiceProxy(config.services, log)
   const tunnel = dial({
@@ -82,7 +83,6 @@ export const startBackend = async (config: BackendConfig, log: Log): Promise<Bac
     await tunnel.close()
     await Promise.all([engine.close(), promptEncoder.close()])
     proxy.close()
-    journal.close()
     const reason = await engine.ended
     if (reason instanceof ThreadStuck) throw reason
   }
@@ -93,7 +93,7 @@ export const startBackend = async (config: BackendConfig, log: Log): Promise<Bac
       engine.ended,
       tunnel.ended.then((reason) => new Error(`the tunnel has ended: ${reason}`)),
     ]),
-    close: () => (closing ??= close()),
+    close: () => (closing ??= close().finally(() => journal.close())),
   }
 }
 

@@ -43,8 +43,10 @@ export const enrolledGateway = async ({
     gateway: {
       keyRevoked: () => {},
       backendLoginRevoked: (id) => gateway?.registry.disconnect(id, 'the backend was revoked'),
+      grantRevoked: () => {},
       connected: () => gateway?.registry.backends() ?? [],
     },
+    linkOf: () => null,
     onClose: () => {},
   })
   const login = new BackendLogin({ db, tunnelKeys: tunnelKeys.map(tunnelKey), now })

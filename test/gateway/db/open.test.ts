@@ -127,7 +127,14 @@ test('a database from before public keys opens, and its backends are to be enrol
     { backendId: 'be_1' },
   ])
   const pepper = { version: 'p', secret: new Uint8Array(32) }
-  const admin = new DatabaseAdmin({ db, pepper, now: () => 7, gateway: null, onClose: () => {} })
+  const admin = new DatabaseAdmin({
+    db,
+    pepper,
+    now: () => 7,
+    gateway: null,
+    linkOf: () => null,
+    onClose: () => {},
+  })
   expect(await admin.listBackends()).toMatchObject([{ login: 'none', name: 'box' }])
   const { backend } = await admin.enrollBackend('box')
   expect(backend).toMatchObject({ id: 'be_1', login: 'secret', createdAt: 2 })
