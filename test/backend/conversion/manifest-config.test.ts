@@ -14,6 +14,7 @@ const conversion = {
   pipelineParallelSize: undefined,
   dtype: undefined,
   quantization: undefined,
+  embeddingQuantization: undefined,
   ropeOverride: undefined,
 }
 
