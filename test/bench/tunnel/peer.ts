@@ -32,6 +32,14 @@ const load = await BenchProcess.script('load')
 const running = new Map<string, System>()
 for (const [name, start] of chosenSystems) running.set(name, await start(server.details.port))
 
+// So that all code is compiled before anything counts.
+for (const { target } of running.values()) {
+  for (const scenario of chosenScenarios) {
+    const seconds = Math.min(1, scenario.seconds)
+    await load.ask<Measured>({ scenario: { ...scenario, seconds }, target })
+  }
+}
+
 /** Of each scenario and system, one a round. */
 const results = new Map<string, Measured[]>()
 const rounds = Number(values.rounds)
