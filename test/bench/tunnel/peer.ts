@@ -10,8 +10,13 @@ import { parseArgs } from 'node:util'
 import { median, printTable } from '../engine/statistics.ts'
 import { BenchProcess } from './bench-process.ts'
 import { buildFrp } from './frp.ts'
-import { scenarios, type Measured, type Order } from './scenarios.ts'
+import { scenarios, type Measured as Loaded, type Order } from './scenarios.ts'
 import { systems, type System } from './systems.ts'
+
+type Measured = Loaded & {
+  /** Used by both sides together. */
+  readonly cpuMs: number
+}
 
 const { values } = parseArgs({
   options: {
@@ -36,7 +41,7 @@ for (const [name, start] of chosenSystems) running.set(name, await start(server.
 for (const { target } of running.values()) {
   for (const scenario of chosenScenarios) {
     const seconds = Math.min(1, scenario.seconds)
-    await load.ask<Measured>({ scenario: { ...scenario, seconds }, target })
+    await load.ask<Loaded>({ scenario: { ...scenario, seconds }, target })
   }
 }
 
@@ -45,9 +50,11 @@ const results = new Map<string, Measured[]>()
 const rounds = Number(values.rounds)
 for (let round = 0; round < rounds; round++) {
   for (const scenario of chosenScenarios) {
-    for (const [name, { target }] of running) {
+    for (const [name, { target, sides }] of running) {
       const order: Order = { scenario, target }
-      const measured = await load.ask<Measured>(order)
+      const cpuMs = () => sides.reduce((sum, side) => sum + side.cpuMs(), 0)
+      const before = cpuMs()
+      const measured = { ...(await load.ask<Loaded>(order)), cpuMs: cpuMs() - before }
       const key = `${scenario.name}/${name}`
       results.set(key, [...(results.get(key) ?? []), measured])
     }
@@ -67,14 +74,19 @@ for (const scenario of chosenScenarios) {
           'p50, ms': columns(3, (m) => m.latencyP50),
           'p99, ms': columns(3, (m) => m.latencyP99),
           'requests/s': columns(0, (m) => m.requestsPerSecond),
+          'CPU a request, µs': columns(0, (m) => (m.cpuMs / m.numRequests) * 1e3),
         }
       : scenario.ask.kind === 'events'
         ? {
             'events/s': columns(0, (m) => m.eventsPerSecond),
             'gap p50, ms': columns(2, (m) => m.gapP50),
             'gap p99, ms': columns(2, (m) => m.gapP99),
+            'CPU an event, µs': columns(1, (m) => (m.cpuMs / m.numEvents) * 1e3),
           }
-        : { 'MB/s': columns(0, (m) => m.bytesPerSecond / 1e6) }
+        : {
+            'MB/s': columns(0, (m) => m.bytesPerSecond / 1e6),
+            'CPU a MB, ms': columns(2, (m) => m.cpuMs / (m.numBytes / 1e6)),
+          }
   printTable(
     [scenario.name, ...Object.keys(shown)],
     [...running.keys()].map((name) => [

@@ -38,6 +38,9 @@ export const scenarios: readonly Scenario[] = [
 
 /** What one run of a scenario gave. */
 export type Measured = {
+  readonly numRequests: number
+  readonly numEvents: number
+  readonly numBytes: number
   readonly requestsPerSecond: number
   readonly eventsPerSecond: number
   readonly bytesPerSecond: number

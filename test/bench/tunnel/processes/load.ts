@@ -87,7 +87,11 @@ const measure = async (order: Order): Promise<Measured> => {
     const due = samples.numRequests * scenario.ask.count
     if (samples.numEvents !== due) throw new Error(`${samples.numEvents} events, not ${due}`)
   }
+  const { numRequests, numEvents, numBytes } = samples
   return {
+    numRequests,
+    numEvents,
+    numBytes,
     requestsPerSecond: samples.numRequests / seconds,
     eventsPerSecond: samples.numEvents / seconds,
     bytesPerSecond: samples.numBytes / seconds,
