@@ -6,8 +6,17 @@ import type { TunnelHandler } from '../../shared/tunnel/exchange.ts'
 import { decodeMessage, encodeMessage, type Frame } from '../../shared/tunnel/frame.ts'
 import { GatewaySession } from '../../shared/tunnel/gateway-session.ts'
 import { limits, type Timing } from '../../shared/tunnel/limits.ts'
-import type { Hello } from '../../shared/tunnel/message.ts'
+import type { Hello } from '../../shared/tunnel/hello.ts'
 import type { Transport } from '../../shared/tunnel/transport.ts'
+
+/** The next turn of the event loop; workerd may lack Node's own. */
+const soon: (callback: () => void) => void =
+  globalThis.setImmediate ?? ((callback) => setTimeout(callback, 0))
+
+/** Lets messages that are under way arrive, and what they set off. */
+export const turns = async (count = 5): Promise<void> => {
+  for (let i = 0; i < count; i++) await new Promise<void>((resolve) => soon(resolve))
+}
 
 interface Receiver {
   receive(message: Uint8Array): void
@@ -49,7 +58,7 @@ export class MemoryTransport implements Transport {
   }
 
   #deliverSoon(): void {
-    setImmediate(() => {
+    soon(() => {
       if (!this.isBlocked) this.#held.shift()?.()
     })
   }
@@ -58,9 +67,13 @@ export class MemoryTransport implements Transport {
 export const testHello: Hello = {
   instanceId: 'instance-1',
   generation: 1,
+  connectionIndex: 0,
   models: ['tiny'],
+  services: [],
+  capabilities: [],
   maxStreams: limits.streams,
   windowBytes: limits.requestWindowBytes,
+  connectionWindowBytes: limits.requestConnectionWindowBytes,
 }
 
 export type SessionPairOptions = {
