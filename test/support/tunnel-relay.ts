@@ -124,6 +124,7 @@ export class Relay {
     } else if (this.#newcomers === 'swallow') {
       this.#swallowed.add(dialler)
       dialler.on('error', () => {})
+      dialler.on('end', () => dialler.destroy())
       dialler.on('close', () => this.#swallowed.delete(dialler))
       dialler.resume()
     } else {

@@ -28,7 +28,10 @@ export class Lane {
     const { from, to } = options
     this.#options = options
     from.on('data', (chunk: Buffer) => this.#take(chunk))
-    from.on('end', () => this.#add('fin'))
+    from.on('end', () => {
+      this.#add('fin')
+      this.#releaseDark()
+    })
     to.on('drain', () => this.#deliver())
     to.on('close', () => this.goDark())
   }
@@ -44,6 +47,7 @@ export class Lane {
     this.#items.length = 0
     // Its sender shall believe that the bytes went somewhere.
     this.#options.from.resume()
+    this.#releaseDark()
   }
 
   /** Nothing passes until `release`; nothing is lost. */
@@ -54,6 +58,11 @@ export class Lane {
   release(): void {
     this.#isHeld = false
     this.#deliver()
+  }
+
+  /** A sender that has said its last word in the dark hears nothing any more: its socket can go. */
+  #releaseDark(): void {
+    if (this.#isDark && this.#options.from.readableEnded) this.#options.from.destroy()
   }
 
   #take(chunk: Buffer): void {
