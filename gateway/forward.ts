@@ -3,17 +3,21 @@ import type { Context } from 'hono'
 import { ApiError, ModelNotFound } from '../shared/errors.ts'
 import { asApiError } from '../shared/openai/error.ts'
 import { tenantHeader } from '../shared/tenant.ts'
+import type { Pepper } from './auth/pepper.ts'
 import type { ActiveRequests } from './active-requests.ts'
 import { answerTo } from './answer.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { onlyHeaders } from './headers.ts'
-import { Meter, type MeterOptions } from './meter.ts'
+import { Meter, type MeterOptions } from './usage/meter.ts'
 import type { BackendRegistry, ConnectedBackend } from './tunnel/registry.ts'
+import { sealTicket } from './usage/ticket.ts'
 import { maxRequestBytes, parseGenerationRequest, readBody } from './read-body.ts'
 
 export type ForwardOptions = MeterOptions & {
   readonly registry: Pick<BackendRegistry, 'pick' | 'backends'>
   readonly active: ActiveRequests
+  /** Seals what a request is charged to. */
+  readonly pepper: Pepper
 }
 
 /** A backend that lost its connection tries again within seconds. */
@@ -38,23 +42,25 @@ export const forward =
       const { requestId, clientRequestId, key } = c.var
       const headers = onlyHeaders(requestHeaders, c.req.raw.headers)
       headers.set(tenantHeader, key.id)
-      const exchange = backend.open({
+      const metered = {
         requestId,
-        method: 'POST',
-        path: c.req.path,
-        headers,
-        body,
-      })
-      const meter = new Meter(options, {
-        requestId,
-        clientRequestId,
         keyId: key.id,
         backendId: backend.backendId,
         model,
         route: c.req.path,
         stream,
         startedAt,
+      }
+      const ticket = sealTicket(options.pepper, metered)
+      const exchange = backend.open({
+        requestId,
+        method: 'POST',
+        path: c.req.path,
+        headers,
+        body,
+        ...(ticket !== undefined && { ticket }),
       })
+      const meter = new Meter(options, metered, clientRequestId)
       const answer = answerTo(exchange, {
         model,
         left: c.req.raw.signal,
@@ -66,7 +72,10 @@ export const forward =
         (response) => response.status,
         (error: unknown) => asApiError(error).status,
       )
-      void meter.settle(exchange, status).finally(running.finish)
+      void meter
+        .settle(exchange, status)
+        .then((isInBooks) => isInBooks && backend.acknowledgeUsage([requestId]))
+        .finally(running.finish)
       return answer
     } catch (error) {
       running.finish()

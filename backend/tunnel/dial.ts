@@ -4,13 +4,18 @@ import type { Log } from '../../shared/log.ts'
 import type { TunnelHandler } from '../../shared/tunnel/exchange.ts'
 import { defaultTiming, limits, type Timing } from '../../shared/tunnel/limits.ts'
 import { Connection } from './connection.ts'
+import { CountDelivery } from './count-delivery.ts'
+import type { TunnelLogin } from './login.ts'
+import { ProxyRoute, type ProxySettings } from './proxy.ts'
 import { explain, nextRetry } from './retry.ts'
+import type { UsageJournal } from './usage-journal.ts'
 
 export type DialOptions = {
   /** The gateway's tunnel, e.g. `wss://gateway.example/tunnel`; plain `ws://` to this machine only. */
   readonly url: string
-  /** The backend token. Never logged. */
-  readonly token: string
+  readonly login: TunnelLogin
+  /** The proxy before the gateway. Not asked for `ws://`, which stays on this machine. */
+  readonly proxy?: ProxySettings | null
   /** Served model names. */
   readonly models: readonly string[]
   readonly handler: TunnelHandler
@@ -20,6 +25,8 @@ export type DialOptions = {
   /** Requests at once. Default and most: 256. */
   readonly maxStreams?: number
   readonly timing?: Timing
+  /** Keeps final counts until the gateway has them in its books. */
+  readonly journal?: UsageJournal
   /** Numbers in [0, 1) that spread the retries. */
   readonly random?: () => number
 }
@@ -47,9 +54,7 @@ export const parseTunnelUrl = (text: string): URL => {
     )
   }
   if (url.protocol === 'ws:' && !isLoopback(url.hostname)) {
-    throw new Error(
-      `Use wss:// for ${url.hostname}: over ws:// the backend token would be readable.`,
-    )
+    throw new Error(`Use wss:// for ${url.hostname}: over ws:// all that passes would be readable.`)
   }
   return url
 }
@@ -62,7 +67,9 @@ class Dialler implements Tunnel {
   readonly ended: Promise<'closed' | 'replaced'>
   readonly #options: DialOptions
   readonly #url: URL
+  readonly #proxy: ProxyRoute | null
   readonly #instanceId: string
+  readonly #counts: CountDelivery | undefined
   readonly #connected = Promise.withResolvers<void>()
   readonly #stop = new AbortController()
   #connection: Connection | undefined
@@ -72,7 +79,15 @@ class Dialler implements Tunnel {
   constructor(options: DialOptions) {
     this.#options = options
     this.#url = parseTunnelUrl(options.url)
+    this.#proxy =
+      options.proxy && this.#url.protocol === 'wss:'
+        ? new ProxyRoute(options.proxy, this.#url)
+        : null
     this.#instanceId = options.instanceId ?? crypto.randomUUID()
+    const { journal, log } = options
+    const gateway = this.#url.href
+    const instanceId = this.#instanceId
+    this.#counts = journal && new CountDelivery({ journal, gateway, instanceId, log })
     this.connected = this.#connected.promise
     // Not everybody waits for it; `ended` says the same.
     this.connected.catch(() => {})
@@ -88,6 +103,7 @@ class Dialler implements Tunnel {
     this.#stop.abort()
     await this.#connection?.close(graceMs)
     await this.ended
+    await this.#counts?.settled()
   }
 
   /** One connection after the other: there is never a second one whose events could be stale. */
@@ -95,7 +111,9 @@ class Dialler implements Tunnel {
     const { log, random = Math.random } = this.#options
     let numFailures = 0
     while (!this.#stop.signal.aborted) {
-      this.#connection = this.#connect()
+      const loginHeaders = await this.#options.login.headers()
+      if (this.#stop.signal.aborted) break
+      this.#connection = this.#connect(loginHeaders)
       const ended = await this.#connection.ended
       if (this.#stop.signal.aborted) break
       const retry = nextRetry(ended, numFailures, random())
@@ -114,13 +132,16 @@ class Dialler implements Tunnel {
     return 'closed'
   }
 
-  #connect(): Connection {
-    const { token, models, handler, log, maxStreams = limits.streams } = this.#options
+  #connect(loginHeaders: Readonly<Record<string, string>>): Connection {
+    const { login, models, handler, log, maxStreams = limits.streams } = this.#options
     return new Connection({
       url: this.#url,
-      token,
+      login,
+      loginHeaders,
+      proxy: this.#proxy,
       handler,
       log,
+      ...(this.#counts && { counts: this.#counts }),
       timing: this.#options.timing ?? defaultTiming,
       hello: {
         instanceId: this.#instanceId,

@@ -1,6 +1,6 @@
 /** `burrow keys …` and `burrow backends …`, from the words behind them. */
 import { resolve } from 'node:path'
-import { readFlag, type FlagValues } from '../../shared/flags.ts'
+import { listItems, readFlag, type FlagValues } from '../../shared/flags.ts'
 import { gatewayFlags } from '../flags.ts'
 import { adminCommands, runAdminCommand } from './commands.ts'
 import { openAdmin } from './open-admin.ts'
@@ -25,8 +25,9 @@ export const administer = async (
   const home = readFlag(gatewayFlags, 'home', flags, env) ?? gatewayFlags.home.fallback
   const admin = await openAdmin(resolve(home))
   try {
-    const { name, json } = flags
-    return await runAdminCommand(admin, { noun, verb, id, name, json: json !== undefined })
+    const { name, model, json } = flags
+    const scope = model === undefined ? null : listItems(model)
+    return await runAdminCommand(admin, { noun, verb, id, name, scope, json: json !== undefined })
   } finally {
     admin.close()
   }

@@ -17,6 +17,7 @@ const backend = (name: string, models: string[], connectedAtMs: number): Connect
   models,
   connectedAtMs,
   openStreams: 0,
+  acknowledgeUsage: () => {},
   open: () => {
     throw new Error('Bearer brw_secret must not be seen')
   },
