@@ -89,7 +89,7 @@ test('a client that leaves the queue is taken out of it, and those before and be
   })
   // One after the other, as an engine with one slot; who was stopped loses its turn.
   await connectBackend(gateway.url, gateway.token, async (request) => {
-    const name = String((await request.json()).name)
+    const { name = '' }: { name?: string } = JSON.parse(await request.text())
     const before = turn
     const done = Promise.withResolvers<void>()
     turn = turn.then(() => done.promise)

@@ -1,6 +1,8 @@
 // A backend in a process of its own, for tests that kill it. Its requests say what becomes of them.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { dial } from '../../backend/tunnel/dial.ts'
+import { tokenLogin } from '../../backend/tunnel/login.ts'
+import { TokenMint } from '../../backend/tunnel/token.ts'
 import { silentLog } from '../support/silent-log.ts'
 
 export type FromKillable = 'connected' | 'begun' | 'draining'
@@ -17,11 +19,11 @@ const events = () =>
 
 const tunnel = dial({
   url: process.env['TUNNEL_URL'] ?? '',
-  token: process.env['TUNNEL_TOKEN'] ?? '',
+  login: tokenLogin(new TokenMint({ enrolmentSecret: process.env['TUNNEL_TOKEN'] ?? '' })),
   models: ['tiger'],
   log: silentLog,
   handler: async (request, exchange) => {
-    const { act } = await request.json()
+    const { act }: { act?: string } = JSON.parse(await request.text())
     exchange.reportUsage({ promptTokens: 7, completionTokens: 1 })
     say('begun')
     if (act === 'hang') await new Promise(() => {})

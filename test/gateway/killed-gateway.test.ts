@@ -22,7 +22,7 @@ test('a killed gateway frees the backends, which come back to the next one by th
   const home = tempFolder()
   const [child, { url, key, token = '' }] = await start(home, '0', 'first')
   const { port } = new URL(url)
-  const credential = Credential.parse('backendToken', token)
+  const credential = Credential.parse('enrolmentSecret', token)
   if (!credential) throw new Error('no token')
   const stream = hanging(event('a'), sse)
   let handler = stream.handler

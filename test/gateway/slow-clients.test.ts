@@ -10,12 +10,14 @@ import { testGateway, type TestGateway } from './test-gateway.ts'
 const MiB = 1024 * 1024
 const chunk = encoder.encode(`data: ${'x'.repeat(16_000)}\n\n`)
 
+type Ask = { readonly bytes: number; readonly isCounted?: boolean }
+
 /** Streams as much as it is asked for, and counts what it made and what still runs. */
 const source = () => {
   const state = { madeBytes: 0, running: 0 }
   const handler: TunnelHandler = async (request) => {
-    const { bytes, isCounted } = await request.json()
-    let left = Number(bytes)
+    const { bytes, isCounted }: Ask = JSON.parse(await request.text())
+    let left = bytes
     state.running++
     const end = () => state.running--
     request.signal.addEventListener('abort', end)
@@ -41,7 +43,7 @@ const source = () => {
 }
 
 /** Asks on a socket of its own, and reads nothing after the head. */
-const askSlowly = async (gateway: TestGateway, ask: object): Promise<Socket> => {
+const askSlowly = async (gateway: TestGateway, ask: Ask): Promise<Socket> => {
   const body = JSON.stringify({ model: 'tiger', stream: true, ...ask })
   const socket = connect(Number(new URL(gateway.url).port), '127.0.0.1')
   onTestFinished(() => void socket.destroy())

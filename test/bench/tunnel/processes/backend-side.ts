@@ -5,6 +5,8 @@
 import { Agent, request as httpRequest, type IncomingMessage } from 'node:http'
 import { Readable } from 'node:stream'
 import { dial } from '../../../../backend/tunnel/dial.ts'
+import { tokenLogin } from '../../../../backend/tunnel/login.ts'
+import { TokenMint } from '../../../../backend/tunnel/token.ts'
 import type { TunnelHandler } from '../../../../shared/tunnel/exchange.ts'
 import { silentLog } from '../../../support/silent-log.ts'
 import { atPace, bulkChunk, eventAnswer, jsonAnswer, readAsk } from '../answers.ts'
@@ -12,6 +14,7 @@ import { childSettings, ready } from './child-port.ts'
 
 export type BackendSettings = {
   readonly gatewayPort: number
+  /** What `backends enroll` prints; empty: the gateway's side lets everybody in. */
   readonly token: string
   /** Where the HTTP server listens that is to answer; absent: the handler does. */
   readonly serverPort?: number
@@ -79,7 +82,10 @@ const forwarding: TunnelHandler = async (request) => {
 
 const tunnel = dial({
   url: `ws://127.0.0.1:${gatewayPort}/tunnel`,
-  token,
+  login:
+    token === ''
+      ? { headers: async () => ({ authorization: 'Bearer bench' }) }
+      : tokenLogin(new TokenMint({ enrolmentSecret: token })),
   models: ['bench'],
   handler: serverPort === undefined ? inside : forwarding,
   log: silentLog,

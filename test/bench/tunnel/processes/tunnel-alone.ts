@@ -5,6 +5,7 @@
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { LoginRefused } from '../../../../gateway/auth/login-refused.ts'
 import { TunnelAcceptor } from '../../../../gateway/tunnel/accept.ts'
 import { BackendRegistry } from '../../../../gateway/tunnel/registry.ts'
 import { silentLog } from '../../../support/silent-log.ts'
@@ -17,7 +18,19 @@ const registry = new BackendRegistry({ log: silentLog })
 const acceptor = new TunnelAcceptor({
   registry,
   log: silentLog,
-  authenticate: async () => ({ backendId: 'bench', name: 'bench' }),
+  login: {
+    withToken: async () => ({
+      backendId: 'bench',
+      name: 'bench',
+      models: null,
+      publicKey: null,
+      expiresAtMs: null,
+    }),
+    withTunnelKey: () => Promise.reject(new LoginRefused('no tunnel key')),
+    isProof: async () => false,
+    isInForce: async () => true,
+    hasTunnelKey: false,
+  },
 })
 let numRequests = 0
 
@@ -64,6 +77,6 @@ await once(server, 'listening')
 const details: GatewaySide = {
   port: (server.address() as AddressInfo).port,
   key: '',
-  backendToken: 'bench',
+  backendToken: '',
 }
 ready(details)
