@@ -3,6 +3,8 @@ import { fork, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { resourcesQuestion } from './processes/child-port.ts'
+import type { Resources } from './resources.ts'
 
 export type Memory = { readonly residentMib: number; readonly peakMib: number }
 
@@ -48,10 +50,15 @@ export class BenchProcess {
   #isStopping = false
 
   /** Sends a message and waits for the answer; one at a time. */
-  async ask<Answer>(message: object): Promise<Answer> {
+  async ask<Answer>(message: object | string): Promise<Answer> {
     this.child.send(message)
     const [answer] = await once(this.child, 'message')
     return answer
+  }
+
+  /** Of a script: what it says of itself. */
+  resources(): Promise<Resources> {
+    return this.ask(resourcesQuestion)
   }
 
   /** As Linux counts it. */

@@ -12,7 +12,7 @@
 import { parseArgs } from 'node:util'
 import { makeTempFolder, removeFolder } from '../../support/temp-folder.ts'
 import { Books } from './soak/books.ts'
-import { slope } from './soak/resources.ts'
+import { slope } from './soak/slope.ts'
 import { SoakedSystem } from './soak/system.ts'
 import { Turns } from './soak/turn.ts'
 import { Violations } from './soak/violations.ts'

@@ -28,10 +28,10 @@ const burrow =
   (gatewaySide: string, forwards: boolean): StartSystem =>
   async (serverPort, execArgv = []) => {
     const gateway = await BenchProcess.script<GatewaySide>(gatewaySide, {}, execArgv)
-    const { port, key, backendToken } = gateway.details
+    const { port, key, backendTokens } = gateway.details
     const settings: BackendSettings = {
       gatewayPort: port,
-      token: backendToken,
+      token: backendTokens[0] ?? '',
       ...(forwards && { serverPort }),
     }
     const backend = await BenchProcess.script('backend-side', settings, execArgv)

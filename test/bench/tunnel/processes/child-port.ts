@@ -1,8 +1,15 @@
 /** The child's half of `BenchProcess`: settings in, one ready message out, gone with its parent. */
+import { resources } from '../resources.ts'
 
-/** What the parent gave this process. */
+/** Asks a child for what it holds. */
+export const resourcesQuestion = 'resources'
+
+/** What the parent gave this process, which from now on tells what it holds when it is asked. */
 export const childSettings = <Settings>(): Settings => {
   process.once('disconnect', () => process.exit(0))
+  process.on('message', (message) => {
+    if (message === resourcesQuestion) process.send?.(resources())
+  })
   return JSON.parse(process.argv[2] ?? '{}')
 }
 

@@ -9,19 +9,26 @@ export type GatewaySide = {
   readonly port: number
   /** The API key. */
   readonly key: string
-  readonly backendToken: string
+  /** One of each backend that may come. */
+  readonly backendTokens: readonly string[]
 }
 
-childSettings()
+export type GatewaySettings = { readonly numBackends?: number }
+
+const { numBackends = 1 } = childSettings<GatewaySettings>()
 const home = makeTempFolder()
 process.once('exit', () => rmSync(home, { recursive: true, force: true }))
 const gateway = await startGateway({ host: '127.0.0.1', port: 0, home }, { log: silentLog })
 process.once('SIGTERM', () => void gateway.close().then(() => process.exit(0)))
 const { secret } = await gateway.admin.createKey('bench')
-const { token } = await gateway.admin.enrollBackend('bench')
+const backendTokens: string[] = []
+for (let i = 0; i < numBackends; i++) {
+  const { token } = await gateway.admin.enrollBackend(`bench-${i}`)
+  backendTokens.push(token.reveal())
+}
 const details: GatewaySide = {
   port: Number(new URL(gateway.url).port),
   key: secret.reveal(),
-  backendToken: token.reveal(),
+  backendTokens,
 }
 ready(details)

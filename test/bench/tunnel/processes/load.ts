@@ -103,7 +103,8 @@ const measure = async (order: Order): Promise<Measured> => {
 }
 
 childSettings()
-process.on('message', (order: Order) => {
+process.on('message', (order: Order | string) => {
+  if (typeof order === 'string') return
   void measure(order).then((measured) => process.send?.(measured))
 })
 ready({})

@@ -77,6 +77,6 @@ await once(server, 'listening')
 const details: GatewaySide = {
   port: (server.address() as AddressInfo).port,
   key: '',
-  backendToken: '',
+  backendTokens: [''],
 }
 ready(details)
