@@ -8,7 +8,7 @@ export const resourcesQuestion = 'resources'
 export const childSettings = <Settings>(): Settings => {
   process.once('disconnect', () => process.exit(0))
   process.on('message', (message) => {
-    if (message === resourcesQuestion) process.send?.(resources())
+    if (message === resourcesQuestion) void resources().then((held) => process.send?.(held))
   })
   return JSON.parse(process.argv[2] ?? '{}')
 }

@@ -200,16 +200,16 @@ export class Turns {
   async #letGo(): Promise<void> {
     this.#agent.destroy()
     const first = this.rests[0]
-    let now = resources()
+    let now = await resources()
     if (first) {
-      await this.#until('all sockets and timers are gone', () => {
-        now = resources()
+      await this.#until('all sockets and timers are gone', async () => {
+        now = await resources()
         return now.sockets <= first.sockets && now.timers <= first.timers + 2
       })
     } else {
       // What closes slowly is not to count as there for ever.
       await sleep(5_000)
-      now = resources()
+      now = await resources()
     }
     this.rests.push(now)
   }
