@@ -36,14 +36,27 @@ export const insertUsageRecord = async (db: Database, record: UsageRecord): Prom
     })
 }
 
-/** A request that nobody else has entered; one that is there stays as it is. */
+/**
+ * A request that nobody else has entered. Where somebody has meanwhile, only its count is corrected,
+ * unless that is final.
+ */
 export const enterLateUsage = async (db: Database, record: UsageRecord): Promise<void> => {
-  await db.insert(usageRecords).values(record).onConflictDoNothing()
+  await db
+    .insert(usageRecords)
+    .values(record)
+    .onConflictDoUpdate({
+      target: usageRecords.requestId,
+      set: {
+        promptTokens: unlessFinal('prompt_tokens'),
+        completionTokens: unlessFinal('completion_tokens'),
+        tokensSource: unlessFinal('tokens_source'),
+      },
+    })
 }
 
 /**
  * Puts the final count in place of a last reported or a lost one.
- * @returns whether the books have the request, of this backend
+ * @returns whether the books have a final count of the request, of this backend, now
  */
 export const correctUsage = async (
   db: Database,
@@ -55,10 +68,14 @@ export const correctUsage = async (
 ): Promise<boolean> => {
   const ofBackend = backendId === null ? sql`false` : sql`${usageRecords.backendId} = ${backendId}`
   const own = and(eq(usageRecords.requestId, requestId), ofBackend)
-  await db
+  const id = { id: usageRecords.requestId }
+  const corrected = await db
     .update(usageRecords)
     .set({ ...usage, tokensSource: 'reported' })
     .where(and(own, sql`not ${isFinal}`))
-  const found = await db.select({ id: usageRecords.requestId }).from(usageRecords).where(own)
-  return found.length > 0
+    .returning(id)
+  if (corrected.length > 0) return true
+  // A record that came in between is not final, and not ours to pass for one.
+  const final = await db.select(id).from(usageRecords).where(and(own, isFinal))
+  return final.length > 0
 }
