@@ -10,6 +10,7 @@ test('a flag beats its variable, and a variable the default', () => {
     port: 8080,
     home: resolve('.burrow'),
     tunnelKeys: [],
+    drainTimeoutMs: 30_000,
     trustedProxies: [],
     services: { domain: null, ports: new Map() },
   })
@@ -19,6 +20,7 @@ test('a flag beats its variable, and a variable the default', () => {
     port: 0,
     home: '/data',
     tunnelKeys: [],
+    drainTimeoutMs: 30_000,
     trustedProxies: [],
     services: { domain: null, ports: new Map() },
   })
