@@ -9,6 +9,7 @@ test('a flag beats its variable, and a variable the default', () => {
     host: '127.0.0.1',
     port: 8080,
     home: resolve('.burrow'),
+    drainTimeoutMs: 30_000,
     tunnelKeys: [],
     trustedProxies: [],
   })
@@ -17,6 +18,7 @@ test('a flag beats its variable, and a variable the default', () => {
     host: '0.0.0.0',
     port: 0,
     home: '/data',
+    drainTimeoutMs: 30_000,
     tunnelKeys: [],
     trustedProxies: [],
   })

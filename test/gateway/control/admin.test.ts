@@ -72,6 +72,7 @@ describe.each([
       login: 'secret',
       scope: null,
       connected: false,
+      draining: false,
       models: [],
       health: null,
     })
