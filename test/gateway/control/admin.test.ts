@@ -73,6 +73,7 @@ describe.each([
       draining: false,
       scope: null,
       connected: false,
+      draining: false,
       models: [],
       health: null,
     })
