@@ -5,12 +5,13 @@ import { basename, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { isBackendName, TunnelKey, tunnelKeyRequirement } from '../shared/auth/tunnel-key.ts'
 import { ConfigError } from '../shared/config-error.ts'
-import type { FlagValues } from '../shared/flags.ts'
+import { listItems, type FlagValues } from '../shared/flags.ts'
 import { parseByteSize } from './byte-size.ts'
 import { readConversionFlags, type ConversionFlags } from './conversion/conversion-flags.ts'
 import type { CacheWishes } from './engine/cache-plan.ts'
 import { cacheDtypes, type CacheDtype } from './graph/cache-dtype.ts'
 import { FlagReader } from './read-flags.ts'
+import { parseExposedServices, type ExposedServices } from './services/exposed-services.ts'
 import { readProxySettings, type ProxySettings } from './tunnel/proxy.ts'
 
 export type ModelConfig = {
@@ -29,12 +30,16 @@ export type EngineConfig = CacheWishes & {
   /** Bytes that the KV cache may have; undefined: a quarter of the machine's memory. */
   readonly kvCacheMemory: number | undefined
   readonly kvCacheDtype: CacheDtype
+  /** A step that takes longer is stuck; undefined: what is usual. */
+  readonly stepTimeoutMs: number | undefined
 }
 
 export type BackendConfig = ModelConfig & {
   /** Where to dial: `ws://` or `wss://`. */
   readonly gatewayUrl: string
   readonly credential: BackendCredential
+  /** HTTP services of this machine that visitors reach through the gateway. */
+  readonly services: ExposedServices
   /** Null: the gateway is reached directly. */
   readonly proxy: ProxySettings | null
 }
@@ -67,9 +72,10 @@ export const parseBackendConfig = (flags: FlagValues, env: FlagValues): BackendC
   }
   const credential = readCredential(flags, env, reader)
   const proxy = readProxySettings(env, reader.problems)
+  const services = parseExposedServices(listItems(reader.text('expose')), reader.problems)
   const model = readModelConfig(reader)
   if (!credential || reader.problems.length > 0) throw new ConfigError(reader.problems)
-  return { ...model, gatewayUrl, credential, proxy }
+  return { ...model, gatewayUrl, credential, proxy, services }
 }
 
 const readModelConfig = (reader: FlagReader): ModelConfig => {
@@ -104,12 +110,14 @@ const readEngineConfig = (reader: FlagReader): EngineConfig => {
   if (memory !== undefined && kvCacheMemory === undefined) {
     reader.problems.push(`--kv-cache-memory must be a size such as 512M or 4G, not ${memory}`)
   }
+  const stepTimeoutSeconds = reader.count('step-timeout')
   return {
     maxModelLen: reader.count('max-model-len'),
     maxNumSeqs: reader.count('max-num-seqs'),
     maxNumBatchedTokens: reader.count('max-num-batched-tokens'),
     kvCacheMemory,
     kvCacheDtype: reader.choice('kv-cache-dtype', cacheDtypes) ?? 'float32',
+    stepTimeoutMs: stepTimeoutSeconds === undefined ? undefined : stepTimeoutSeconds * 1000,
   }
 }
 

@@ -24,7 +24,8 @@ export const sendResponse = async (
     if (outgoing.destroyed) throw new Error('the client left')
     const hold = inOnePiece(outgoing)
     hold()
-    outgoing.writeHead(response.status, Object.fromEntries(response.headers))
+    // As pairs: there may be several of a name.
+    outgoing.writeHead(response.status, [...response.headers].flat())
     if (reader) {
       // The head is due at once: the first token may take its time.
       outgoing.flushHeaders()

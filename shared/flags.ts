@@ -50,7 +50,7 @@ export const homeFlag = {
   value: 'DIR',
   help: 'the data directory',
   fallback: '.burrow',
-  commands: ['up', 'gateway', 'backend', 'keys', 'backends'],
+  commands: ['up', 'gateway', 'backend', 'keys', 'backends', 'services'],
 } as const satisfies Flag
 
 const column = 30

@@ -1,4 +1,5 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
+import { hostname } from 'node:os'
 import { join, resolve } from 'node:path'
 import { expect, test } from 'vitest'
 import { bundledModelFolder, parseBackendConfig, parseModelConfig } from '../../backend/config.ts'
@@ -50,6 +51,7 @@ test('a flag beats its variable, and an empty one is none', () => {
     BURROW_PIPELINE_PARALLEL_SIZE: '2',
     BURROW_DTYPE: 'float16',
     BURROW_QUANTIZATION: 'int8',
+    BURROW_EMBEDDING_QUANTIZATION: 'int4',
     BURROW_ROPE_SCALING: 'yarn',
     BURROW_ROPE_FACTOR: '4',
   }
@@ -67,6 +69,7 @@ test('a flag beats its variable, and an empty one is none', () => {
     gatewayUrl: 'wss://g/tunnel',
     credential: { kind: 'enrolment', secret: 'brt_flag' },
     proxy: null,
+    services: new Map(),
     modelFolder: model,
     servedModelName: 'env-name',
     home: '/data',
@@ -82,6 +85,7 @@ test('a flag beats its variable, and an empty one is none', () => {
       pipelineParallelSize: 3,
       dtype: 'float16',
       quantization: 'int4',
+      embeddingQuantization: 'int4',
       ropeOverride: { type: 'yarn', factor: 8 },
     },
   })
@@ -118,6 +122,36 @@ test('the enrolment secret may come from a file, which beats the variable, and b
   const env = { BURROW_TOKEN: 'brt_env', BURROW_TUNNEL_KEY: 'too short, and not looked at' }
   expect(parse({ 'token-file': tokenFile }, env)).toEqual({ kind, secret: 'brt_file' })
   expect(parse({}, env)).toEqual({ kind, secret: 'brt_env' })
+})
+
+const tunnelKey = 'the-first-key-of-32-characters-00'
+
+test('without a secret of its own a backend has the tunnel key and a name', () => {
+  const parse = (options: object, env: object) =>
+    parseBackendConfig({ gateway: 'wss://g/tunnel', ...options }, { ...env }).credential
+  const env = { BURROW_TUNNEL_KEY: `${tunnelKey}\n` }
+  expect(parse({ name: 'box-1' }, env)).toMatchObject({ kind: 'tunnelKey', name: 'box-1' })
+  expect(parse({}, { ...env, BURROW_NAME: 'box-2' })).toMatchObject({ name: 'box-2' })
+  expect(parse({}, env)).toMatchObject({ name: hostname() })
+  expect(JSON.stringify(parse({}, env))).not.toContain(tunnelKey)
+  expect(problems(() => parse({ name: 'a b' }, { BURROW_TUNNEL_KEY: 'short' }))).toEqual([
+    'BURROW_TUNNEL_KEY must have at least 32 visible ASCII characters without a comma: ' +
+      'make one with `openssl rand -hex 32`',
+    'the name of a backend has 1 to 64 letters, digits, dots, hyphens and underscores: ' +
+      'give another --name than "a b"',
+  ])
+})
+
+test('the proxy comes from the environment, and a bad one is told', () => {
+  const parse = (env: object) =>
+    parseBackendConfig({ gateway: 'wss://g/tunnel', token: 'brt_flag' }, { ...env }).proxy
+  expect(parse({ https_proxy: 'http://p:3128', no_proxy: 'g' })).toEqual({
+    url: new URL('http://p:3128'),
+    noProxy: 'g',
+  })
+  expect(problems(() => parse({ HTTPS_PROXY: 'socks5://p' }))).toEqual([
+    expect.stringMatching(/^HTTPS_PROXY must be http:/),
+  ])
 })
 
 test('all problems are told together, each with what to do', () => {

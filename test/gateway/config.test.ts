@@ -11,6 +11,7 @@ test('a flag beats its variable, and a variable the default', () => {
     home: resolve('.burrow'),
     tunnelKeys: [],
     trustedProxies: [],
+    services: { domain: null, ports: new Map() },
   })
   const env = { BURROW_HOST: '0.0.0.0', BURROW_PORT: '9000', BURROW_HOME: '' }
   expect(parseGatewayConfig({ port: '0', home: '/data' }, env)).toEqual({
@@ -19,6 +20,7 @@ test('a flag beats its variable, and a variable the default', () => {
     home: '/data',
     tunnelKeys: [],
     trustedProxies: [],
+    services: { domain: null, ports: new Map() },
   })
 })
 
