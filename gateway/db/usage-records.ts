@@ -1,6 +1,7 @@
 /** Queries about usage: one record per forwarded request, whose count is corrected at most once. */
 import { and, eq, sql } from 'drizzle-orm'
 import type { Database } from './database.ts'
+import { preparedOnce } from './prepared.ts'
 import { usageRecords } from './schema.ts'
 
 export type UsageRecord = typeof usageRecords.$inferSelect
@@ -19,9 +20,28 @@ const brought = (column: string) => sql`excluded.${sql.identifier(column)}`
  * count came by another way, that count stays.
  */
 export const insertUsageRecord = async (db: Database, record: UsageRecord): Promise<void> => {
-  await db
+  await insertion(db).run(record)
+}
+
+const insertion = preparedOnce((db) =>
+  db
     .insert(usageRecords)
-    .values(record)
+    .values({
+      requestId: sql.placeholder('requestId'),
+      keyId: sql.placeholder('keyId'),
+      backendId: sql.placeholder('backendId'),
+      model: sql.placeholder('model'),
+      route: sql.placeholder('route'),
+      stream: sql.placeholder('stream'),
+      status: sql.placeholder('status'),
+      outcome: sql.placeholder('outcome'),
+      promptTokens: sql.placeholder('promptTokens'),
+      completionTokens: sql.placeholder('completionTokens'),
+      tokensSource: sql.placeholder('tokensSource'),
+      startedAt: sql.placeholder('startedAt'),
+      ttftMs: sql.placeholder('ttftMs'),
+      durationMs: sql.placeholder('durationMs'),
+    } satisfies Record<keyof UsageRecord, unknown>)
     .onConflictDoUpdate({
       target: usageRecords.requestId,
       set: {
@@ -34,7 +54,8 @@ export const insertUsageRecord = async (db: Database, record: UsageRecord): Prom
         tokensSource: unlessFinal('tokens_source'),
       },
     })
-}
+    .prepare(),
+)
 
 /**
  * A request that nobody else has entered. Where somebody has meanwhile, only its count is corrected,
