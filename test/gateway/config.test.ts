@@ -11,7 +11,6 @@ test('a flag beats its variable, and a variable the default', () => {
     home: resolve('.burrow'),
     drainTimeoutMs: 30_000,
     tunnelKeys: [],
-    drainTimeoutMs: 30_000,
     trustedProxies: [],
     services: { domain: null, ports: new Map() },
   })
@@ -22,7 +21,6 @@ test('a flag beats its variable, and a variable the default', () => {
     home: '/data',
     drainTimeoutMs: 30_000,
     tunnelKeys: [],
-    drainTimeoutMs: 30_000,
     trustedProxies: [],
     services: { domain: null, ports: new Map() },
   })

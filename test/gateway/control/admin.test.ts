@@ -73,7 +73,6 @@ describe.each([
       draining: false,
       scope: null,
       connected: false,
-      draining: false,
       models: [],
       health: null,
     })
