@@ -23,7 +23,9 @@ const usage = `Usage: burrow <command> [flags]
   backend     a backend alone: --gateway wss://HOST/tunnel, with BURROW_TOKEN or BURROW_TUNNEL_KEY
   shard       MODEL --out DIR: converts a model ahead of serving; --verify DIR checks it
   keys        create --name NAME | list | revoke ID         API keys of clients
+  drain       [BACKEND]: what runs in the data directory finishes and ends; or one backend of its gateway
   backends    enroll --name NAME [--model NAME]… | list | revoke ID
+  services    grant NAME [--expires TIME] | list | revoke ID     who may visit exposed services
 
 Flags, each with its environment variable and what holds without:
 ${flagUsage(flagTables)}  --help, --version
@@ -50,11 +52,16 @@ const main = async (args: readonly string[]): Promise<void> => {
       return shard(flags, words)
     }
     case 'keys':
-    case 'backends': {
+    case 'backends':
+    case 'services': {
       const { flags, words } = parseFlags(command, rest, { allowPositionals: true })
       const { administer } = await import('./gateway/control/administer.ts')
       process.stdout.write(`${await administer(command, words, flags, process.env)}\n`)
       return undefined
+    }
+    case 'drain': {
+      const { flags, words } = parseFlags('drain', rest, { allowPositionals: true })
+      return drainRunning(flags, words)
     }
     case '--help':
     case 'help':
@@ -83,10 +90,12 @@ const parseFlags = (
     ]),
   )
   const parsed = parseArgs({ args: [...args], options, strict: true, allowPositionals })
-  const flags = Object.entries(parsed.values).map(([name, value]) => [
-    name,
-    Array.isArray(value) ? value.join(' ') : String(value),
-  ])
+  const flags = Object.entries(parsed.values).map(([name, value]) => {
+    const text = Array.isArray(value) ? value.join(' ') : String(value)
+    // Mostly a script's variable that was not set: no default is to be guessed for it.
+    if (text === '') throw new Error(`--${name} is empty: give a value, or leave it out`)
+    return [name, text]
+  })
   return { flags: Object.fromEntries(flags), words: parsed.positionals }
 }
 
@@ -102,17 +111,23 @@ const up = async (flags: FlagValues): Promise<void> => {
   const { token } = await gateway.admin.renewEnrolment('local')
   const backend = new LocalBackend({
     command: [process.execPath, burrowJs, 'backend'],
-    flags: { ...pickFlags(flags, 'backend'), gateway: tunnelUrl(gateway) },
+    // On one machine no connection is worth a second one.
+    flags: {
+      ...pickFlags(flags, 'backend'),
+      gateway: tunnelUrl(gateway),
+      'tunnel-connections': '1',
+    },
     // It needs no other secret of ours.
     env: { BURROW_TOKEN: token.reveal(), BURROW_TUNNEL_KEY: '' },
     log,
   })
+  const stopped = Promise.race([stop, gateway.drainRequested])
   try {
-    const stopped = await Promise.race([backend.ready.then(() => false), stop.then(() => true)])
-    if (!stopped) {
+    const isEarly = await Promise.race([backend.ready.then(() => false), stopped.then(() => true)])
+    if (!isEarly) {
       const key = await gateway.admin.ensureFirstKey()
       process.stdout.write(announcement(gateway.url, servedModelName, key?.reveal() ?? null))
-      await stop
+      await stopped
     }
   } finally {
     await drain(gateway, hurry)
@@ -143,13 +158,14 @@ const runGateway = async (flags: FlagValues): Promise<void> => {
   const { stop, hurry } = stopSignals(log)
   const gateway = await startGateway(parseGatewayConfig(flags, process.env), { log })
   process.stdout.write(`Burrow's gateway is up: ${gateway.url}, tunnel ${tunnelUrl(gateway)}\n`)
-  await stop
+  await Promise.race([stop, gateway.drainRequested])
   await drain(gateway, hurry)
 }
 
 /** Under `burrow up` there is an IPC channel to the parent, which says when to stop. */
 const runBackend = async (flags: FlagValues): Promise<void> => {
   const { parseBackendConfig } = await import('./backend/config.ts')
+  const { listenForDrain } = await import('./backend/control/listen.ts')
   const { startBackend } = await import('./backend/main.ts')
   const { stop, hurry } = process.connected ? parentStop() : stopSignals(log)
   void hurry.then(() => process.exit(130))
@@ -158,9 +174,29 @@ const runBackend = async (flags: FlagValues): Promise<void> => {
   // A model that is still loading has nothing to finish.
   if (!backend) return process.exit(0)
   void backend.connected.then(() => tellParent({ type: 'ready' })).catch(() => {})
-  const failure = await Promise.race([stop, backend.ended])
+  const asked = Promise.withResolvers<void>()
+  const drain = (timeoutMs: number) => {
+    log.info('asked to drain: running requests may finish')
+    asked.resolve()
+    return backend.close(timeoutMs)
+  }
+  // A child leaves when its parent says so.
+  const { home } = config
+  const isChild = process.connected
+  const listener = isChild ? null : await listenForDrain({ home, pid: process.pid, log, drain })
+  const failure = await Promise.race([stop, asked.promise, backend.ended])
   await backend.close()
+  await listener?.close()
   if (failure) throw failure
+}
+
+/** Exit code 2: the drain's time was over before all requests were. */
+const drainRunning = async (flags: FlagValues, words: readonly string[]): Promise<void> => {
+  const { drainCommand } = await import('./gateway/control/drain-command.ts')
+  const { drainRunningBackends } = await import('./backend/control/drain-running.ts')
+  const { text, isWhole } = await drainCommand(words, flags, process.env, drainRunningBackends)
+  process.stdout.write(`${text}\n`)
+  if (!isWhole) process.exitCode = 2
 }
 
 const shard = async (flags: FlagValues, words: readonly string[]): Promise<void> => {
@@ -179,9 +215,12 @@ const shard = async (flags: FlagValues, words: readonly string[]): Promise<void>
   }
 }
 
-const tellParent = (message: FromLocalBackend): void => {
-  if (process.connected) process.send?.(message)
-}
+/** Returns when the message has left. */
+const tellParent = (message: FromLocalBackend): Promise<void> =>
+  new Promise((resolve) => {
+    if (process.connected) process.send?.(message, () => resolve())
+    else resolve()
+  })
 
 /** The parent says when, by word or by its end. A terminal's signals reach both: the parent decides. */
 const parentStop = (): Stop => {
@@ -211,9 +250,11 @@ try {
   // Some messages of Node's have several lines.
   const reason = (error instanceof Error ? error.message : String(error)).replaceAll('\n', ' ')
   // A parent says it in its own words; without one it goes to the terminal.
-  if (process.connected) tellParent({ type: 'failed', reason })
+  if (process.connected) await tellParent({ type: 'failed', reason })
   else process.stderr.write(`burrow: ${reason}\n`)
   process.exitCode ??= 1
+  // Node waits for its threads at any other end, and this one's would never come.
+  if (error instanceof Error && error.name === 'ThreadStuck') process.kill(process.pid, 'SIGKILL')
 } finally {
   if (process.connected) process.disconnect()
 }

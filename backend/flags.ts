@@ -1,10 +1,16 @@
 /** The flags that the backend and its commands take; config.ts checks their values. */
-import { homeFlag, type FlagTable } from '../shared/flags.ts'
+import { drainTimeoutFlag, homeFlag, type FlagTable } from '../shared/flags.ts'
 
 const serving = ['up', 'backend']
 const converting = ['up', 'backend', 'shard']
 
 export const backendFlags = {
+  expose: {
+    value: 'NAME=URL',
+    help: 'publishes an HTTP service of this machine, e.g. notebook=http://127.0.0.1:8888',
+    isList: true,
+    commands: ['up', 'backend'],
+  },
   home: homeFlag,
   model: {
     value: 'DIR',
@@ -48,6 +54,12 @@ export const backendFlags = {
     fallback: 'float32',
     commands: serving,
   },
+  'step-timeout': {
+    value: 'SECONDS',
+    help: 'a step that takes longer is stuck: its requests fail, and the engine starts again',
+    fallback: '300',
+    commands: serving,
+  },
   'tensor-parallel-size': {
     value: 'N',
     help: 'ranks that share each layer',
@@ -72,6 +84,12 @@ export const backendFlags = {
     value: 'TYPE',
     help: 'of the matrices: none, int8 or int4, in blocks of 32 with a scale each',
     fallback: 'none',
+    commands: converting,
+  },
+  'embedding-quantization': {
+    value: 'TYPE',
+    help: 'of embedding and output head, beside --quantization: int8, or with int4 layers int4',
+    fallback: 'int8, since their errors go straight into the answer',
     commands: converting,
   },
   'rope-scaling': {
@@ -100,11 +118,25 @@ export const backendFlags = {
   gateway: {
     value: 'URL',
     help: "the gateway's tunnel",
+    isList: true,
     commands: ['backend'],
   },
+  'tunnel-connections': {
+    value: 'N',
+    help: 'connections to each gateway, up to 4',
+    fallback: '2',
+    commands: ['backend'],
+  },
+  weight: {
+    value: 'N',
+    help: 'how much this backend can do beside others of its model',
+    fallback: '1',
+    commands: ['backend'],
+  },
+  'drain-timeout': drainTimeoutFlag,
   'token-file': {
     value: 'FILE',
-    help: 'file with the enrolment secret, else BURROW_TOKEN',
+    help: 'file with the enrolment secret, else BURROW_TOKEN; with several gateways a line `URL SECRET` each',
     variable: 'none',
     commands: ['backend'],
   },

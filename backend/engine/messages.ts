@@ -1,7 +1,7 @@
 /** What the HTTP thread and the engine thread tell each other. */
 import type { RopeOverride } from '../checkpoint/rope-scaling.ts'
 import type { CacheDtype } from '../graph/cache-dtype.ts'
-import type { EngineStats, GenerationEvent, GenerationRequest } from './generation.ts'
+import type { GenerationEvent, GenerationRequest, ThreadStats } from './generation.ts'
 
 export type EngineThreadData = {
   /** Where the tokenizer is. */
@@ -24,6 +24,8 @@ export type EngineThreadData = {
   readonly ropeOverride?: RopeOverride | undefined
   /** Where the thread and its ranks note what they hold of ONNX Runtime. */
   readonly handles: SharedArrayBuffer
+  /** Where the thread marks its steps (step-watch.ts). */
+  readonly stepMarks: SharedArrayBuffer
 }
 
 export type ToEngine =
@@ -36,5 +38,5 @@ export type FromEngine =
   | {
       readonly type: 'events'
       readonly events: readonly GenerationEvent[]
-      readonly stats: EngineStats
+      readonly stats: ThreadStats
     }

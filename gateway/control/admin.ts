@@ -1,5 +1,6 @@
 /** Administration of a gateway: the same whether one is running or not. */
 import type { Credential } from '../auth/credential.ts'
+import type { GrantAdmin } from '../services/grant-admin.ts'
 
 export type ApiKeyInfo = {
   readonly id: string
@@ -20,6 +21,8 @@ export type BackendInfo = ApiKeyInfo & {
   /** Served model names that it may register; null: any. */
   readonly scope: readonly string[] | null
   readonly connected: boolean
+  /** It is connected and gets no new requests. */
+  readonly draining: boolean
   /** Served model names, while it is connected. */
   readonly models: readonly string[]
   /** What the backend's own `/health` says; null when it is not connected or did not say. */
@@ -45,6 +48,8 @@ export interface Admin {
   listBackends(): Promise<readonly BackendInfo[]>
   /** Cuts the backend's connection as well. Fails on an unknown id. */
   revokeBackend(id: string): Promise<BackendInfo>
+  /** Who may visit exposed services. */
+  readonly grants: GrantAdmin
   /** Idempotent. */
   close(): void
 }

@@ -6,9 +6,10 @@ import type { Pepper } from '../auth/pepper.ts'
 import * as apiKeys from '../db/api-keys.ts'
 import * as backends from '../db/backends.ts'
 import type { Database } from '../db/database.ts'
+import { DatabaseGrantAdmin, type GrantAdmin } from '../services/grant-admin.ts'
 import { newId } from '../ids.ts'
 import { limits } from '../../shared/tunnel/limits.ts'
-import type { ConnectedBackend } from '../tunnel/registry.ts'
+import type { ConnectedBackend } from '../tunnel/backend-connection.ts'
 import type { Admin, ApiKeyInfo, BackendInfo, CreatedApiKey, EnrolledBackend } from './admin.ts'
 import { backendHealth } from './backend-health.ts'
 
@@ -18,7 +19,9 @@ export type RunningGateway = {
   keyRevoked(keyId: string): void
   /** Cuts the backend's connections. */
   backendLoginRevoked(backendId: string): void
-  connected(): readonly ConnectedBackend[]
+  /** Ends the grant's running visits. */
+  grantRevoked(id: string): void
+  connected(): readonly (ConnectedBackend & { readonly isDraining: boolean })[]
 }
 
 export type DatabaseAdminOptions = {
@@ -28,16 +31,23 @@ export type DatabaseAdminOptions = {
   readonly now: () => number
   /** Null when no gateway runs in this process. */
   readonly gateway: RunningGateway | null
+  /** Where visitors find a service; null: nowhere. */
+  readonly linkOf: (service: string, secret: Credential) => string | null
   readonly onClose: () => void
 }
 
 const healthTimeoutMs = 1500
 
 export class DatabaseAdmin implements Admin {
+  readonly grants: GrantAdmin
   readonly #options: DatabaseAdminOptions
 
   constructor(options: DatabaseAdminOptions) {
     this.#options = options
+    this.grants = new DatabaseGrantAdmin({
+      ...options,
+      grantRevoked: (id) => options.gateway?.grantRevoked(id),
+    })
   }
 
   async createKey(name: string): Promise<CreatedApiKey> {
@@ -93,7 +103,8 @@ export class DatabaseAdmin implements Admin {
         const connection = connected.find(({ backendId }) => backendId === row.id)
         if (!connection) return disconnected(row)
         const health = await backendHealth(connection, healthTimeoutMs)
-        return { ...disconnected(row), connected: true, models: connection.models, health }
+        const { models, isDraining: draining } = connection
+        return { ...disconnected(row), connected: true, draining, models, health }
       }),
     )
   }
@@ -176,6 +187,7 @@ const disconnected = (row: backends.BackendRow): BackendInfo => ({
   login: row.publicKey !== null ? 'secret' : row.hint === '' ? 'tunnel key' : 'none',
   scope: row.models,
   connected: false,
+  draining: false,
   models: [],
   health: null,
 })

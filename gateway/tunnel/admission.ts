@@ -7,7 +7,7 @@ import type { Hello } from '../../shared/tunnel/hello.ts'
 import type { BackendLogin, Grant } from '../auth/backend-login.ts'
 import { LoginRefused } from '../auth/login-refused.ts'
 import { errorFields } from '../error-fields.ts'
-import type { BackendIdentity } from './registry.ts'
+import type { BackendIdentity } from './backend-connection.ts'
 
 export interface Admission {
   /** Null until HELLO has proved the tunnel key. */

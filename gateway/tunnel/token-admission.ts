@@ -13,7 +13,7 @@ import {
   type AdmissionOptions,
   type Session,
 } from './admission.ts'
-import type { BackendIdentity } from './registry.ts'
+import type { BackendIdentity } from './backend-connection.ts'
 
 /** A token that could not be checked, for want of the database, is checked again. */
 const retryMs = 5_000

@@ -18,7 +18,6 @@ export class Meter {
   readonly #request: MeteredRequest
   readonly #clientRequestId: string | undefined
   #firstBytesAt: number | null = null
-  #notRun = false
 
   /** @param clientRequestId the client's own name for it, for the log */
   constructor(options: MeterOptions, request: MeteredRequest, clientRequestId: string | undefined) {
@@ -30,11 +29,6 @@ export class Meter {
   /** The first bytes of the answer are on their way to the client. */
   firstBytes(): void {
     this.#firstBytesAt = this.#options.now()
-  }
-
-  /** The backend provably did not begin: nothing was used. */
-  notRun(): void {
-    this.#notRun = true
   }
 
   /**
@@ -65,7 +59,7 @@ export class Meter {
       outcome: settlement.outcome,
       promptTokens: settlement.usage?.promptTokens ?? 0,
       completionTokens: settlement.usage?.completionTokens ?? 0,
-      tokensSource: this.#notRun ? 'reported' : sourceOf(settlement),
+      tokensSource: sourceOf(settlement),
       ttftMs: stream && first !== null ? first - startedAt : null,
       durationMs: this.#options.now() - startedAt,
     }

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
-import { parseTunnelUrl } from '../../backend/tunnel/dial.ts'
+import { parseTunnelUrl } from '../../backend/tunnel/tunnel-url.ts'
 import { dialTest, memoryLog, startGateway, testRequest, until } from '../support/tunnel-pair.ts'
 import { dialFor, gatewayFor, ok, relayTo } from './for-one-test.ts'
 

@@ -4,6 +4,7 @@ import { describe, expect, it, onTestFinished } from 'vitest'
 import { WebSocket } from 'ws'
 import { encodeMessage } from '../../shared/tunnel/frame.ts'
 import { encodeHello } from '../../shared/tunnel/hello.ts'
+import { limits } from '../../shared/tunnel/limits.ts'
 import { testHello } from '../support/tunnel-memory.ts'
 import { fastTiming, until, type TestGateway } from '../support/tunnel-pair.ts'
 import { gatewayFor } from './for-one-test.ts'
@@ -144,15 +145,23 @@ describe('a gateway, after it upgraded', () => {
     expect(gateway.registry.backends()).toEqual([])
   })
 
+  it('keeps no more unfinished handshakes of a backend than it may have connections', async () => {
+    const gateway = await gatewayFor()
+    const sockets: WebSocket[] = []
+    for (let i = 0; i <= limits.connections; i++) sockets.push(await rawSocket(gateway))
+    const [oldest, ...others] = sockets
+    if (!oldest) throw new Error('no socket')
+    expect(await closeCode(oldest)).toBe(1001)
+    expect(others.map(({ readyState }) => readyState)).toEqual(others.map(() => WebSocket.OPEN))
+  })
+
   it('closes a late connection of the same process, and keeps the newer one', async () => {
     const gateway = await gatewayFor()
     const hello = (generation: number) =>
       encodeMessage([
         { name: 'HELLO', streamId: 0, payload: encodeHello({ ...testHello, generation }) },
       ])
-    const [older, newer] = [await rawSocket(gateway), await rawSocket(gateway)]
-    // Only one handshake at a time: the older one was told to dial again.
-    expect(await closeCode(older)).toBe(1001)
+    const newer = await rawSocket(gateway)
     newer.send(hello(2))
     await until(() => gateway.registry.backends().length === 1, 'it is connected')
     const late = await rawSocket(gateway)
