@@ -125,7 +125,7 @@ export class BackendSession {
     return true
   }
 
-  /** One message from the transport. */
+  /** One message from the transport, which must not be changed afterwards. */
   receive(message: Uint8Array): void {
     this.#link.receive(message)
   }

@@ -9,6 +9,7 @@ import { limits } from './limits.ts'
 import type { Link } from './link.ts'
 import { encodeEnd, encodeHead, parseReset, type Failure, type Open } from './message.ts'
 import { ReceiveStream } from './receive-stream.ts'
+import { ResponseBody } from './response-body.ts'
 import { SendStream } from './send-stream.ts'
 import { servedExchange, servedRequest } from './served-request.ts'
 import { ServedUsage } from './served-usage.ts'
@@ -44,18 +45,18 @@ export class BackendStream implements CountingStream {
   readonly #usage = new ServedUsage()
   readonly #requestBody: ReceiveStream | undefined
   readonly #response: SendStream
+  readonly #responseBody: ResponseBody
   readonly #late = Promise.withResolvers<void>()
   #bodyBytes = 0
   #hasWholeBody: boolean
   #isUpgraded = false
   #isRequestUnread = false
-  #responseReader: ReadableStreamDefaultReader<Uint8Array> | undefined
-  #bodyStopped: Promise<void> | undefined
   #deadlineTimer: ReturnType<typeof setTimeout> | undefined
   #settleTimer: ReturnType<typeof setTimeout> | undefined
   /** Set once the answer can no longer succeed. */
   #failure: Failure | undefined
   #hasSaidEnd = false
+  #hasSentEnd = false // it may wait behind data
   #isClosed = false
 
   constructor(open: Open, options: BackendStreamOptions) {
@@ -87,6 +88,7 @@ export class BackendStream implements CountingStream {
       ready: (bytes) => link.outbox.ready(this.#response, bytes),
       ended: () => this.#onEndSent(),
     })
+    this.#responseBody = new ResponseBody(this.#response)
     const body = this.#requestBody?.readable ?? null
     this.#request = servedRequest(open, body, this.#work.signal)
     this.#exchange = servedExchange(open, body, this.#usage)
@@ -169,7 +171,7 @@ export class BackendStream implements CountingStream {
   #onReset(failure: Failure): void {
     this.#stop(failure)
     // Of an upgraded stream END has left: there is no more to say.
-    if (this.#hasSaidEnd && this.#response.isClosed) this.#close()
+    if (this.#hasSentEnd) this.#close()
   }
 
   /** The handler, its answer and its count. Never rejects. */
@@ -181,27 +183,19 @@ export class BackendStream implements CountingStream {
       this.#failWith(error)
     }
     this.#startSettling()
-    await this.#bodyStopped
+    await this.#responseBody.cleanedUp()
     await this.#usage.settle().catch((error: unknown) => {
       link.log.warn('final usage is unknown', { requestId: this.requestId, error: String(error) })
     })
   }
 
   async #send(answer: Response | Upgraded): Promise<void> {
-    const reader = answer.body?.getReader()
-    this.#responseReader = reader
     if (this.#failure || this.#hasSaidEnd) {
-      await reader?.cancel(this.#work.signal.reason)
+      await answer.body?.cancel(this.#work.signal.reason)
       return
     }
     this.#sendHead(answer)
-    if (!reader) return
-    for (;;) {
-      const { done, value } = await reader.read()
-      if (done) return
-      if (!(value instanceof Uint8Array)) throw new TypeError('a response body of no bytes')
-      await this.#response.write(value)
-    }
+    await this.#responseBody.send(answer.body)
   }
 
   #sendHead(answer: Response | Upgraded): void {
@@ -235,11 +229,12 @@ export class BackendStream implements CountingStream {
     const error = new TunnelError(failure.code, failure.message)
     this.#work.abort(error)
     this.#requestBody?.abort(error)
-    if (this.#hasSaidEnd) return
+    if (this.#hasSentEnd) return
     this.#response.abort(error)
-    // The reader's source may fail in its own clean-up: the answer is lost either way.
-    this.#bodyStopped = this.#responseReader?.cancel(error).catch(() => {})
-    this.#startSettling()
+    this.#responseBody.stop(error)
+    // END waited behind what is now dropped.
+    if (this.#hasSaidEnd) this.#end()
+    else this.#startSettling()
   }
 
   /** From here on END waits no longer than the limit. */
@@ -281,12 +276,13 @@ export class BackendStream implements CountingStream {
 
   /** END has been handed over. An upgraded stream stays until the other side has ended too. */
   #onEndSent(): void {
+    this.#hasSentEnd = true
     if (this.#isUpgraded && !this.#failure) this.#closeHalfOpen()
     else this.#close()
   }
 
   #closeHalfOpen(): void {
-    if (!this.#isUpgraded || !this.#hasSaidEnd || !this.#response.isClosed) return
+    if (!this.#isUpgraded || !this.#hasSentEnd) return
     if (this.#hasWholeBody) {
       this.#close()
     } else if (this.#isRequestUnread) {

@@ -157,7 +157,7 @@ export class GatewaySession {
     }
   }
 
-  /** One message from the transport. */
+  /** One message from the transport, which must not be changed afterwards. */
   receive(message: Uint8Array): void {
     this.#link.receive(message)
   }

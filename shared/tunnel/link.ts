@@ -142,7 +142,7 @@ export class Link implements Pace {
     this.outbox.control(resetFrame(streamId, failure))
   }
 
-  /** One message from the transport. */
+  /** One message from the transport, which must not be changed afterwards. */
   receive(message: Uint8Array): void {
     if (this.#isClosed) return
     this.#heartbeat.received()

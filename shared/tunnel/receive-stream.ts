@@ -30,6 +30,10 @@ export type ReceiveStreamOptions = {
   readonly drained?: () => void
 }
 
+/** A view keeps its whole message in memory: for a reader who waits, that may be some times its size. */
+const isWorthHolding = (payload: Uint8Array): boolean =>
+  payload.buffer.byteLength <= 8 * payload.byteLength
+
 export class ReceiveStream {
   readonly readable: ReadableStream<Uint8Array>
   readonly #options: ReceiveStreamOptions
@@ -67,7 +71,7 @@ export class ReceiveStream {
     )
   }
 
-  /** One DATA payload; it is copied. @throws TunnelError FLOW_CONTROL when it is over a credit */
+  /** One DATA payload; it is copied, or handed on at once. @throws TunnelError FLOW_CONTROL when it is over a credit */
   push(payload: Uint8Array): void {
     this.#options.connection.received(payload.byteLength)
     this.#credit -= payload.byteLength
@@ -78,8 +82,14 @@ export class ReceiveStream {
       this.#options.connection.taken(payload.byteLength)
       return
     }
-    this.#store(payload)
-    this.#deliver()
+    if (this.#isWanted && isWorthHolding(payload)) {
+      this.#isWanted = false
+      this.#controller?.enqueue(payload)
+      this.#taken(payload.byteLength)
+    } else {
+      this.#store(payload)
+      this.#deliver()
+    }
   }
 
   /** No more will come; the readable closes, or errors, after what it still holds. */

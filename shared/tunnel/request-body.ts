@@ -44,9 +44,12 @@ export class RequestBody {
 
   async #send(): Promise<void> {
     const { stream } = this.#options
+    let written = Promise.resolve()
     if (this.#body instanceof ReadableStream) await this.#sendAll(this.#body)
-    else if (this.#body) await stream.write(this.#body)
+    else if (this.#body) written = stream.write(this.#body)
+    // Behind the last chunk: so a short body and its END share a message.
     if (!this.#isStopped) stream.end(encodeEnd({}))
+    await written
   }
 
   async #sendAll(body: ReadableStream<Uint8Array>): Promise<void> {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { silentLog } from '../../support/silent-log.ts'
-import { sessionPair } from '../../support/tunnel-memory.ts'
+import { sessionPair, turns } from '../../support/tunnel-memory.ts'
 import { endless, get, nothing, quickTiming, usage } from './exchanges.ts'
 
 describe('a cancelled exchange', () => {
@@ -44,6 +44,22 @@ describe('a cancelled exchange', () => {
     await expect(exchange.head).rejects.toMatchObject({ code: 'CANCEL' })
     expect(await exchange.settled).toEqual({ outcome: 'cancelled', usage, isFinal: true })
     await bodyClosed.promise
+  })
+
+  it('does not wait for credit that nobody will give, when all was already said', async () => {
+    const { gateway, backend } = await sessionPair({
+      windowBytes: 16_384,
+      handler: async (_request, exchange) => {
+        exchange.reportUsage(usage)
+        return new Response(new Uint8Array(20_000))
+      },
+    })
+    const exchange = gateway.open(get)
+    await exchange.head
+    await turns(10)
+    exchange.cancel('nobody reads')
+    expect(await exchange.settled).toEqual({ outcome: 'cancelled', usage, isFinal: true })
+    expect(backend.openStreams).toBe(0)
   })
 
   it('is told no failure when the handler throws because it was stopped', async () => {

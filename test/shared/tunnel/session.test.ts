@@ -3,7 +3,7 @@ import { silentLog } from '../../support/silent-log.ts'
 import { closeCodes } from '../../../shared/tunnel/error.ts'
 import type { OpenRequest } from '../../../shared/tunnel/exchange.ts'
 import { limits } from '../../../shared/tunnel/limits.ts'
-import { sessionPair } from '../../support/tunnel-memory.ts'
+import { MemoryTransport, sessionPair, turns } from '../../support/tunnel-memory.ts'
 import { endless, get, nothing, post, quickTiming, usage } from './exchanges.ts'
 
 describe('an exchange', () => {
@@ -33,6 +33,27 @@ describe('an exchange', () => {
     ])
     expect(await exchange.settled).toEqual({ outcome: 'completed', usage, isFinal: true })
     expect([gateway.openStreams, backend.openStreams]).toEqual([0, 0])
+  })
+
+  it('takes few messages when both bodies are short and turns of the event loop are shared', async () => {
+    const turned = () => {
+      const transport = new MemoryTransport()
+      const defer = (callback: () => void) => void turns(1).then(callback)
+      return Object.assign(transport, { defer })
+    }
+    const { gateway, toBackend, toGateway } = await sessionPair(
+      { handler: async (request) => new Response(await request.bytes()) },
+      turned(),
+      turned(),
+    )
+    await turns()
+    const before = [toBackend.numMessages, toGateway.numMessages]
+    const exchange = gateway.open(post('ask'))
+    expect(await new Response(exchange.body).text()).toBe('ask')
+    await exchange.settled
+    const after = [toBackend.numMessages, toGateway.numMessages]
+    // OPEN, DATA and END there; ACCEPT, HEAD, DATA and END back.
+    expect(after.map((count, i) => count - (before[i] ?? 0))).toEqual([1, 1])
   })
 
   it('has no body where the answer has none', async () => {

@@ -207,6 +207,22 @@ describe('the receiving half', () => {
     expect(await first).toEqual({ done: false, value: Uint8Array.of(1) })
   })
 
+  it('copies for a waiting reader what is a small part of its message, and else hands it on', async () => {
+    const { stream, reader } = receiver(limits.minWindowBytes)
+    const message = new Uint8Array(1_000)
+    for (const [payload, isCopied] of [
+      [message.subarray(0, 100), true],
+      [message.subarray(0, 200), false],
+    ] as const) {
+      const next = reader.read()
+      await Promise.resolve()
+      stream.push(payload)
+      const { value } = await next
+      expect(value).toEqual(payload)
+      expect(value?.buffer !== message.buffer).toBe(isCopied)
+    }
+  })
+
   it('packs small payloads together while nobody reads, and keeps no view of the message', async () => {
     const { stream, reader } = receiver(limits.minWindowBytes)
     const payload = Uint8Array.of(1, 2, 3, 4)
