@@ -6,6 +6,7 @@ import { TunnelError } from './error.ts'
 import type { Counted, ServedExchange, TunnelHandler, Upgraded } from './exchange.ts'
 import { readWindow, windowFrame, type Frame } from './frame.ts'
 import { limits } from './limits.ts'
+import { journal } from './journal-hook.ts'
 import type { Link } from './link.ts'
 import { encodeEnd, encodeHead, parseReset, type Failure, type Open } from './message.ts'
 import { ReceiveStream } from './receive-stream.ts'
@@ -31,6 +32,13 @@ export type BackendStreamOptions = {
 
 // One for all: making an error for each stream that ends well costs more than the rest of its end.
 const hasEnded = new TunnelError('CANCEL', 'the exchange has ended')
+
+const countedOf = ({ requestId, ticket, service }: Open, usage: Usage | null): Counted => ({
+  requestId,
+  ...(ticket !== undefined && { ticket }),
+  ...(service !== undefined && { service }),
+  usage,
+})
 
 const failedInside: Failure = { code: 'INTERNAL', message: 'the backend failed to answer' }
 
@@ -109,7 +117,8 @@ export class BackendStream implements CountingStream {
     }
     clearTimeout(this.#deadlineTimer)
     clearTimeout(this.#settleTimer)
-    await this.#journal()
+    const { beforeEnd, link } = this.#options
+    await journal(beforeEnd, countedOf(this.#open, this.#usage.last), link)
     this.#end()
   }
 
@@ -240,28 +249,6 @@ export class BackendStream implements CountingStream {
   /** From here on END waits no longer than the limit. */
   #startSettling(): void {
     this.#settleTimer ??= setTimeout(this.#late.resolve, this.#options.link.timing.settleMs)
-  }
-
-  /** What a crash must not lose is written down first; but a disk that hangs stops nothing. */
-  async #journal(): Promise<void> {
-    const { beforeEnd, link } = this.#options
-    if (!beforeEnd) return
-    const { requestId, ticket, service } = this.#open
-    const late = Promise.withResolvers<never>()
-    const timer = setTimeout(() => late.reject(new Error('timed out')), link.timing.settleMs)
-    try {
-      const written = beforeEnd({
-        requestId,
-        ...(ticket !== undefined && { ticket }),
-        ...(service !== undefined && { service }),
-        usage: this.#usage.last,
-      })
-      await Promise.race([written, late.promise])
-    } catch (error) {
-      link.log.error('final usage was not journalled', { requestId, error: String(error) })
-    } finally {
-      clearTimeout(timer)
-    }
   }
 
   #end(): void {

@@ -12,53 +12,17 @@ import type { TunnelCounters } from './counters.ts'
 import { closeCodes, TunnelError } from './error.ts'
 import type { Exchange, OpenRequest } from './exchange.ts'
 import { readWindow, type Frame, type FrameName } from './frame.ts'
-import { GatewayHandshake, type Challenge, type Refusal } from './gateway-handshake.ts'
+import { GatewayHandshake } from './gateway-handshake.ts'
+import type { GatewaySessionOptions } from './gateway-session-options.ts'
 import { GatewayStreams } from './gateway-streams.ts'
 import { encodeWelcome, type Hello } from './hello.ts'
 import { limits } from './limits.ts'
-import { Link, type Closed, type LinkOptions } from './link.ts'
+import { Link, type Closed } from './link.ts'
 import { RefusedExchange } from './refused-exchange.ts'
 import type { SessionSnapshot } from './session-snapshot.ts'
 import { SyncClock } from './sync-clock.ts'
 import type { Transport } from './transport.ts'
 import { encodeUsageAck, parseUsageReport, type UsageReport } from './usage-message.ts'
-
-export type GatewaySessionOptions = LinkOptions & {
-  readonly sessionId: string
-  /** Streams at once, unless the backend wants fewer. Default and most: `limits.streams`. */
-  readonly maxStreams?: number
-  /** Initial credit of each response body. Default `limits.responseWindowBytes`. */
-  readonly windowBytes?: number
-  /**
-   * Initial credit of all response bodies together: what this connection may hold in memory.
-   * Default `limits.responseConnectionWindowBytes`. Keep it well above `maxStreams` times
-   * `windowBytes`: below, readers that stand still can stall all others; above, windows can grow.
-   */
-  readonly connectionWindowBytes?: number
-  /** The first stream's id, odd. Default 1. */
-  readonly firstStreamId?: number
-  /** Whether this end sends PING while streams are open. Default true. */
-  readonly pings?: boolean
-  /** Goes on after a sleep, without a handshake. Numbers and windows are the snapshot's. */
-  readonly resume?: SessionSnapshot
-  readonly challenge?: Challenge
-  /**
-   * The backend has said HELLO (and proved its key). A refusal closes the connection with its code
-   * and sentence; streams may be opened from `onReady` on.
-   */
-  readonly onHello: (hello: Hello) => Refusal | void | Promise<Refusal | void>
-  /** WELCOME is on its way: streams may be opened. */
-  readonly onReady?: (hello: Hello) => void
-  /** A fresh token. The owner verifies it, and closes with `closeCodes.AUTH` when it is bad. */
-  readonly onAuth?: (token: string) => void
-  readonly onStatus?: (status: Status) => void
-  /** A final count from the backend's journal, to be entered once and then acknowledged. */
-  readonly onUsage?: (report: UsageReport) => void
-  /** The backend will stop; streams above `lastStreamId` have failed with DRAINING. */
-  readonly onGoaway?: (goaway: Goaway) => void
-  /** No stream is open, and what `snapshot()` says has changed. */
-  readonly onIdle?: () => void
-}
 
 export class GatewaySession {
   readonly sessionId: string

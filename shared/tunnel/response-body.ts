@@ -40,9 +40,9 @@ export class ResponseBody {
   }
 
   /** Lets go of the source. Idempotent. */
-  stop(error: TunnelError): void {
+  stop(reason: TunnelError): void {
     // The source may fail in its own clean-up: the answer is lost either way.
-    this.#stopped ??= this.#reader?.cancel(error).catch(() => {})
+    this.#stopped ??= this.#reader?.cancel(reason).catch(() => {})
   }
 
   /** Resolves when the source has cleaned up, if it was stopped. */

@@ -1,6 +1,7 @@
 /** Sessions under test whose peers are played by hand. */
 import { BackendSession, type BackendSessionOptions } from '../../shared/tunnel/backend-session.ts'
-import { GatewaySession, type GatewaySessionOptions } from '../../shared/tunnel/gateway-session.ts'
+import { GatewaySession } from '../../shared/tunnel/gateway-session.ts'
+import type { GatewaySessionOptions } from '../../shared/tunnel/gateway-session-options.ts'
 import { silentLog } from './silent-log.ts'
 import { helloFrame, welcomeFrame } from './tunnel-frames.ts'
 import { RawPeer, testHello, turns } from './tunnel-memory.ts'

@@ -2,10 +2,8 @@ import { describe, expect, it } from 'vitest'
 import { helloProof, isHelloProof, nonceBytes } from '../../../shared/tunnel/challenge.ts'
 import { BackendSession } from '../../../shared/tunnel/backend-session.ts'
 import { closeCodes } from '../../../shared/tunnel/error.ts'
-import {
-  GatewaySession,
-  type GatewaySessionOptions,
-} from '../../../shared/tunnel/gateway-session.ts'
+import { GatewaySession } from '../../../shared/tunnel/gateway-session.ts'
+import type { GatewaySessionOptions } from '../../../shared/tunnel/gateway-session-options.ts'
 import { parseHello, type Hello } from '../../../shared/tunnel/hello.ts'
 import { rawBackend, rawGateway } from '../../support/raw-sessions.ts'
 import { silentLog } from '../../support/silent-log.ts'

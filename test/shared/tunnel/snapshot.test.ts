@@ -1,9 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { BackendSession } from '../../../shared/tunnel/backend-session.ts'
-import {
-  GatewaySession,
-  type GatewaySessionOptions,
-} from '../../../shared/tunnel/gateway-session.ts'
+import { GatewaySession } from '../../../shared/tunnel/gateway-session.ts'
+import type { GatewaySessionOptions } from '../../../shared/tunnel/gateway-session-options.ts'
 import { limits } from '../../../shared/tunnel/limits.ts'
 import type { SessionSnapshot } from '../../../shared/tunnel/session-snapshot.ts'
 import { silentLog } from '../../support/silent-log.ts'
