@@ -12,6 +12,7 @@ import {
 import { trustedProxyProblem } from './client-address.ts'
 import { controlSocketProblem } from './control/socket-path.ts'
 import { gatewayFlags } from './flags.ts'
+import { parseServiceOrigins, type ServiceOrigins } from './services/service-origins.ts'
 
 export type GatewayConfig = {
   readonly host: string
@@ -25,6 +26,8 @@ export type GatewayConfig = {
   readonly tunnelKeys?: readonly TunnelKey[]
   /** Addresses and CIDR ranges of the proxies in front: their X-Forwarded-For is believed. */
   readonly trustedProxies?: readonly string[]
+  /** Where exposed services are visited; nowhere without. */
+  readonly services?: ServiceOrigins
 }
 
 const maxTunnelKeys = 2
@@ -61,6 +64,11 @@ export const parseGatewayConfig = (flags: FlagValues, env: FlagValues): GatewayC
   const proxyProblem = trustedProxyProblem(trustedProxies)
   if (proxyProblem) problems.push(`--trusted-proxy: ${proxyProblem}`)
   const drainTimeoutMs = readDrainTimeout(flags, env, problems)
+  const services = parseServiceOrigins(
+    readFlag(gatewayFlags, 'service-domain', flags, env),
+    listItems(readFlag(gatewayFlags, 'service-port', flags, env)),
+    problems,
+  )
   if (problems.length > 0) throw new ConfigError(problems)
   return {
     host: host.value,
@@ -69,6 +77,7 @@ export const parseGatewayConfig = (flags: FlagValues, env: FlagValues): GatewayC
     drainTimeoutMs,
     tunnelKeys,
     trustedProxies,
+    services,
   }
 }
 

@@ -9,7 +9,8 @@ import type { GenerationRequest } from './generation.ts'
 import type { EngineThreadData, FromEngine, ToEngine } from './messages.ts'
 import { prepareInt8Cache } from './prepare-int8-cache.ts'
 import { StepLoop } from './step-loop.ts'
-import { computeInBackground } from './thread-priority.ts'
+import { StepMarks } from './step-watch.ts'
+import { computeInBackground } from '../thread-priority.ts'
 
 if (parentPort === null) throw new Error('the engine thread is started by engine.ts only')
 const port = parentPort
@@ -47,6 +48,8 @@ const loop = new StepLoop(decoder, tokenizer, {
   endOfSequenceTokens: new Set(data.endOfSequenceTokens),
 })
 
+const marks = new StepMarks(data.stepMarks)
+
 const tell = (message: FromEngine): void => port.postMessage(message)
 
 let isClosing = false
@@ -58,8 +61,10 @@ const runSteps = async (): Promise<void> => {
   isStepping = true
   for (;;) {
     if (isClosing || !loop.hasWork) break
+    marks.next()
     const events = loop.step()
     if (events.length > 0) tell({ type: 'events', events, stats: loop.stats() })
+    marks.next()
     await setImmediate()
   }
   isStepping = false

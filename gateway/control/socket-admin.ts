@@ -3,12 +3,14 @@ import { request } from 'node:http'
 import { text } from 'node:stream/consumers'
 import { ApiError } from '../../shared/errors.ts'
 import { Credential, type CredentialKind } from '../auth/credential.ts'
+import { RemoteGrants } from './remote-grants.ts'
 import type { Admin, ApiKeyInfo, BackendInfo, CreatedApiKey, EnrolledBackend } from './admin.ts'
 
 /** Longer than the gateway waits for its backends' health. */
 const timeoutMs = 10_000
 
 export class SocketAdmin implements Admin {
+  readonly grants = new RemoteGrants((method, path, body) => this.#call(method, path, body))
   readonly #socketPath: string
 
   constructor(socketPath: string) {

@@ -11,6 +11,7 @@ import type { Log } from '../../shared/log.ts'
 import { errorBody } from '../../shared/openai/error.ts'
 import { protocolName, tunnelPath } from '../../shared/tunnel/handshake.ts'
 import { defaultTiming, limits, type Timing } from '../../shared/tunnel/limits.ts'
+import { closeCodes } from '../../shared/tunnel/error.ts'
 import { feedSession, socketTransport } from '../../shared/tunnel/socket-transport.ts'
 import type { BackendLogin, Grant } from '../auth/backend-login.ts'
 import { LoginRefused } from '../auth/login-refused.ts'
@@ -83,20 +84,29 @@ export class TunnelAcceptor {
     const address = this.#addresses.of(request)
     const waitMs = address === null ? 0 : this.#attempts.waitMs(address)
     const failed = () => address !== null && this.#attempts.failed(address)
-    const admission = waitMs > 0 ? tooOften(waitMs) : await this.#admit(request, failed)
+    const admission = waitMs > 0 ? tooOften(waitMs) : await this.#admit(request)
     if (admission instanceof ApiError) {
       if (admission.status === 401) failed()
       refuse(socket, admission)
     } else if (!socket.destroyed) {
-      this.#upgrade(request, socket, head, admission)
+      this.#upgrade(request, socket, head, admission, failed)
     }
   }
 
-  #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, admission: Admitted): void {
+  #upgrade(
+    request: IncomingMessage,
+    socket: Duplex,
+    head: Buffer,
+    admission: Admitted,
+    failed: () => void,
+  ): void {
     const { registry, log } = this.#options
     this.#sockets.handleUpgrade(request, socket, head, (webSocket) => {
       const session = registry.connect(admission.identity, socketTransport(webSocket), admission)
       admission.watch(session)
+      void session.closed.then(({ code }) => {
+        if (!admission.identity && !ownReasons.includes(code)) failed()
+      })
       webSocket.on('error', (error) => {
         const backend = admission.identity?.name
         log.warn('tunnel socket failed', { backend, error: error.message })
@@ -105,13 +115,13 @@ export class TunnelAcceptor {
     })
   }
 
-  async #admit(request: IncomingMessage, onRefused: () => void): Promise<Admitted | ApiError> {
+  async #admit(request: IncomingMessage): Promise<Admitted | ApiError> {
     const { login, log, now = Date.now } = this.#options
     const { authorization, [backendHeader]: backendName } = request.headers
     if (authorization === undefined && typeof backendName === 'string') {
       if (!login.hasTunnelKey) return unauthorized(noTunnelKey)
       if (!isBackendName(backendName)) return unauthorized(badName)
-      return new TunnelKeyAdmission({ login, log, backendName, onRefused })
+      return new TunnelKeyAdmission({ login, log, backendName })
     }
     const token = /^Bearer (\S+)$/i.exec(authorization ?? '')?.[1]
     if (token === undefined) return unauthorized(noToken)
@@ -145,6 +155,9 @@ export class TunnelAcceptor {
     }
   }
 }
+
+/** A stranger that ended so has not failed: the gateway had no time or place for it. */
+const ownReasons: readonly number[] = [closeCodes.GOING_AWAY, closeCodes.INTERNAL_ERROR]
 
 const unauthorized = (message: string) =>
   new ApiError(401, message, { code: 'invalid_backend_token' })

@@ -12,6 +12,7 @@ test('a flag beats its variable, and a variable the default', () => {
     drainTimeoutMs: 30_000,
     tunnelKeys: [],
     trustedProxies: [],
+    services: { domain: null, ports: new Map() },
   })
   const env = { BURROW_HOST: '0.0.0.0', BURROW_PORT: '9000', BURROW_HOME: '' }
   expect(parseGatewayConfig({ port: '0', home: '/data' }, env)).toEqual({
@@ -21,6 +22,7 @@ test('a flag beats its variable, and a variable the default', () => {
     drainTimeoutMs: 30_000,
     tunnelKeys: [],
     trustedProxies: [],
+    services: { domain: null, ports: new Map() },
   })
 })
 

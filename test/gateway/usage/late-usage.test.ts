@@ -37,7 +37,7 @@ const openBooks = async () => {
   const { db, close } = await openDatabase(join(tempFolder(), 'burrow.db'))
   onTestFinished(close)
   await insertApiKey(db, { id: 'key_1', name: 'a', digest: 'a', ...credential })
-  await db.insert(backends).values({ id: 'be_1', name: 'gpu', hint: 'wxyz', createdAt: 1 })
+  await db.insert(backends).values({ id: 'be_1', name: 'gpu', hint: 'abcd', createdAt: 1 })
   const ticket = sealTicket(pepper, request) ?? ''
   return {
     db,
