@@ -64,16 +64,16 @@ export const parseBackendConfig = (flags: FlagValues, env: FlagValues): BackendC
   const reader = new FlagReader(flags, env)
   const gateways = readGatewayAccounts(flags, env, reader)
   const proxy = readProxySettings(env, reader.problems)
+  const services = parseExposedServices(listItems(reader.text('expose')), reader.problems)
   const tunnelConnections = reader.count('tunnel-connections') ?? defaultTunnelConnections
   if (tunnelConnections > limits.connections) {
     reader.problems.push(`--tunnel-connections may be ${limits.connections} at most`)
   }
   const weight = readWeight(reader)
   const drainTimeoutMs = 1000 * (reader.count('drain-timeout') ?? defaultDrainSeconds)
-  const services = parseExposedServices(listItems(reader.text('expose')), reader.problems)
   const model = readModelConfig(reader)
   if (reader.problems.length > 0) throw new ConfigError(reader.problems)
-  return { ...model, gateways, proxy, services, tunnelConnections, weight, drainTimeoutMs }
+  return { ...model, gateways, services, proxy, tunnelConnections, weight, drainTimeoutMs }
 }
 
 /** One that stalls, or is lost, does not stop the other. */

@@ -19,8 +19,8 @@ import { ServiceProxy } from './services/service-proxy.ts'
 import type { LoadedModel } from './served-model.ts'
 import { loadTextFormat } from './tokenizer/load-tokenizer.ts'
 import { backendStatus } from './status.ts'
-import { dialGateways } from './tunnel/dial-gateways.ts'
 import { maxSecondsHere, PromptEncoder } from './tokenizer/prompt-encoder.ts'
+import { dialGateways } from './tunnel/dial-gateways.ts'
 import { tokenLogin, tunnelKeyLogin, type TunnelLogin } from './tunnel/login.ts'
 import { TokenMint } from './tunnel/token.ts'
 import { UsageJournal } from './tunnel/usage-journal.ts'
@@ -69,7 +69,7 @@ export const startBackend = async (config: BackendConfig, log: Log): Promise<Bac
   })
   const { engine, model, promptEncoder } = await loading
   const app = createBackendApp({ engine, model, log })
-  const serviceProxy = new ServiceProxy(config.services, log)
+  const visits = new ServiceProxy(config.services, log)
   const cut = new CutRequests()
   let closing: Promise<Drained> | undefined
   const targets = gateways.map(({ url, credential }) => ({
@@ -83,7 +83,7 @@ export const startBackend = async (config: BackendConfig, log: Log): Promise<Bac
     handler: cut.watch(async (request, exchange) =>
       exchange.service === undefined
         ? app.fetch(request, { exchange })
-        : serviceProxy.handle(exchange.service, request, exchange),
+        : visits.handle(exchange.service, request, exchange),
     ),
     log,
     connections: tunnelConnections,
@@ -95,12 +95,12 @@ export const startBackend = async (config: BackendConfig, log: Log): Promise<Bac
     try {
       await tunnel.close(graceMs)
       await Promise.all([engine.close(), promptEncoder.close()])
-      serviceProxy.close()
-      const reason = await engine.ended
-      if (reason instanceof ThreadStuck) throw reason
     } finally {
+      visits.close()
       journal.close()
     }
+    const reason = await engine.ended
+    if (reason instanceof ThreadStuck) throw reason
     return { cut: cut.count }
   }
   return {

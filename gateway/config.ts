@@ -63,12 +63,12 @@ export const parseGatewayConfig = (flags: FlagValues, env: FlagValues): GatewayC
   const trustedProxies = listItems(readFlag(gatewayFlags, 'trusted-proxy', flags, env))
   const proxyProblem = trustedProxyProblem(trustedProxies)
   if (proxyProblem) problems.push(`--trusted-proxy: ${proxyProblem}`)
-  const drainTimeoutMs = readDrainTimeout(flags, env, problems)
   const services = parseServiceOrigins(
     readFlag(gatewayFlags, 'service-domain', flags, env),
     listItems(readFlag(gatewayFlags, 'service-port', flags, env)),
     problems,
   )
+  const drainTimeoutMs = readDrainTimeout(flags, env, problems)
   if (problems.length > 0) throw new ConfigError(problems)
   return {
     host: host.value,

@@ -18,7 +18,6 @@ export const gatewayFlags = {
     commands: listening,
   },
   home: homeFlag,
-  'drain-timeout': drainTimeoutFlag,
   'service-domain': {
     value: 'ORIGIN',
     help: 'exposed services are visited at NAME below it, e.g. https://apps.example.com',
@@ -37,6 +36,7 @@ export const gatewayFlags = {
     variable: 'none',
     commands: ['services'],
   },
+  'drain-timeout': drainTimeoutFlag,
   'trusted-proxy': {
     value: 'ADDRESS',
     help: 'proxy in front, as an address or CIDR range: its X-Forwarded-For is believed',

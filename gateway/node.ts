@@ -91,6 +91,7 @@ export const startGateway = async (
   const services = config.services ?? noServices
   const gate = new VisitGate({ db, pepper, now })
   const door = new ServiceDoor({ gate, router: registry, log })
+  opening.defer(() => gate.close())
   let ownUrl: string | undefined
   const admin = new DatabaseAdmin({
     db,

@@ -3,8 +3,6 @@
 type ByteReader = Pick<ReadableStreamDefaultReader<Uint8Array>, 'read' | 'cancel'>
 type Read = Awaited<ReturnType<ByteReader['read']>>
 
-type Read = Awaited<ReturnType<ByteReader['read']>>
-
 export class ReadAhead {
   readonly #reader: ByteReader
   #first: Read | undefined

@@ -1,5 +1,4 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
-import { hostname } from 'node:os'
 import { join, resolve } from 'node:path'
 import { expect, test } from 'vitest'
 import { bundledModelFolder, parseBackendConfig, parseModelConfig } from '../../backend/config.ts'
@@ -69,10 +68,10 @@ test('a flag beats its variable, and an empty one is none', () => {
   expect(parseBackendConfig(flags, env)).toEqual({
     gateways: [{ url: 'wss://g/tunnel', credential: { kind: 'enrolment', secret: 'brt_flag' } }],
     proxy: null,
+    services: new Map(),
     tunnelConnections: 3,
     weight: 1,
     drainTimeoutMs: 30_000,
-    services: new Map(),
     modelFolder: model,
     servedModelName: 'env-name',
     home: '/data',
@@ -185,37 +184,6 @@ test.each([
 ])('--%s %s is refused', (flag, value, problem) => {
   const flags = { gateway: 'wss://g/tunnel', token: 'brt_x', [flag]: value }
   expect(problems(() => parseBackendConfig(flags, {}))).toEqual([problem])
-})
-
-const tunnelKey = 'the-first-key-of-32-characters-00'
-
-test('without a secret of its own a backend has the tunnel key and a name', () => {
-  const parse = (options: object, env: object) =>
-    parseBackendConfig({ gateway: 'wss://g/tunnel', ...options }, { ...env }).gateways[0]
-      ?.credential
-  const env = { BURROW_TUNNEL_KEY: `${tunnelKey}\n` }
-  expect(parse({ name: 'box-1' }, env)).toMatchObject({ kind: 'tunnelKey', name: 'box-1' })
-  expect(parse({}, { ...env, BURROW_NAME: 'box-2' })).toMatchObject({ name: 'box-2' })
-  expect(parse({}, env)).toMatchObject({ name: hostname() })
-  expect(JSON.stringify(parse({}, env))).not.toContain(tunnelKey)
-  expect(problems(() => parse({ name: 'a b' }, { BURROW_TUNNEL_KEY: 'short' }))).toEqual([
-    'BURROW_TUNNEL_KEY must have at least 32 visible ASCII characters without a comma: ' +
-      'make one with `openssl rand -hex 32`',
-    'the name of a backend has 1 to 64 letters, digits, dots, hyphens and underscores: ' +
-      'give another --name than "a b"',
-  ])
-})
-
-test('the proxy comes from the environment, and a bad one is told', () => {
-  const parse = (env: object) =>
-    parseBackendConfig({ gateway: 'wss://g/tunnel', token: 'brt_flag' }, { ...env }).proxy
-  expect(parse({ https_proxy: 'http://p:3128', no_proxy: 'g' })).toEqual({
-    url: new URL('http://p:3128'),
-    noProxy: 'g',
-  })
-  expect(problems(() => parse({ HTTPS_PROXY: 'socks5://p' }))).toEqual([
-    expect.stringMatching(/^HTTPS_PROXY must be http:/),
-  ])
 })
 
 test('all problems are told together, each with what to do', () => {

@@ -70,9 +70,9 @@ describe.each([
       createdAt: expect.any(Number),
       revokedAt: null,
       login: 'secret',
+      draining: false,
       scope: null,
       connected: false,
-      draining: false,
       models: [],
       health: null,
     })
