@@ -109,7 +109,12 @@ export const startGateway = async (
   })
   const control = createControlApp(admin, log)
   const { drainTimeoutMs = 1000 * defaultDrainSeconds } = config
-  const shutdown = new Shutdown({ active, registry, graceMs: drainTimeoutMs })
+  const shutdown = new Shutdown({
+    active,
+    registry,
+    closeVisits: () => gate.close(),
+    graceMs: drainTimeoutMs,
+  })
   addDrainRoutes(control, {
     gateway: (timeoutMs) => shutdown.ask(timeoutMs),
     backend: (idOrName, timeoutMs, signal) => drainBackend(registry, idOrName, timeoutMs, signal),

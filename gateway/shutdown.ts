@@ -14,6 +14,8 @@ export type Drained = {
 export type ShutdownOptions = {
   readonly active: ActiveRequests
   readonly registry: BackendRegistry
+  /** Ends the visits of exposed services, which may last for ever. */
+  readonly closeVisits: () => void
   /** How long running requests may take unless a drain says otherwise. */
   readonly graceMs: number
 }
@@ -64,7 +66,7 @@ export class Shutdown {
   }
 
   async #stop(graceMs: number): Promise<Drained> {
-    const { active, registry } = this.#options
+    const { active, registry, closeVisits } = this.#options
     const { signal } = this.#hurry
     const server = await this.#server.promise
     this.#isDraining = true
@@ -77,6 +79,7 @@ export class Shutdown {
     await waitFor(finished, leftMs(), signal)
     const cut = active.count
     active.abortAll(shuttingDown())
+    closeVisits()
     await waitFor(active.idle(), finalCountsMs)
     registry.close()
     await active.idle()

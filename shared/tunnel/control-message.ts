@@ -54,7 +54,7 @@ export type Status = {
   readonly running: number
   /** Requests that wait for a place. */
   readonly waiting: number
-  /** Prompt tokens not yet computed, and tokens being produced. */
+  /** Tokens of prompts not yet computed, and those that answers are expected to take still. */
   readonly tokensInFlight: number
   /** The part of the KV cache that is free, 0 to 1. */
   readonly kvCacheFree?: number
