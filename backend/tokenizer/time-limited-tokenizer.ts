@@ -19,6 +19,7 @@ export const timeLimited = (tokenizer: Tokenizer, seconds = maxSeconds): Tokeniz
     }
   },
   minTokens: (text) => tokenizer.minTokens(text),
+  decoderData: tokenizer.decoderData,
   decode: (ids) => tokenizer.decode(ids),
   tokenBytes: (id) => tokenizer.tokenBytes(id),
   isSpecial: (id) => tokenizer.isSpecial(id),
