@@ -3,10 +3,12 @@ import { Worker } from 'node:worker_threads'
 import { ApiError } from '../../shared/errors.ts'
 import type { Log } from '../../shared/log.ts'
 import { createHandleMemory } from '../onnxruntime/handle-table.ts'
+import type { Tokenizer } from '../tokenizer/tokenizer.ts'
 import { checkRequest } from './check-request.ts'
 import { noStats, type EngineStats, type GenerationRequest } from './generation.ts'
 import { GenerationStream } from './generation-stream.ts'
 import type { EngineThreadData, FromEngine, ToEngine } from './messages.ts'
+import { calibrationTokensOf } from './prepare-int8-cache.ts'
 
 /** `recovering`: it died and is being started again; `ended`: it takes requests no more. */
 export type EngineState = 'ok' | 'recovering' | 'ended'
@@ -37,7 +39,11 @@ export const engineUnavailable = (retryAfterSeconds: number): ApiError =>
     retryAfterSeconds,
   })
 
-export type OnnxEngineOptions = Omit<EngineThreadData, 'handles'> & {
+export type OnnxEngineOptions = Omit<
+  EngineThreadData,
+  'handles' | 'tokenDecoder' | 'calibrationTokens'
+> & {
+  readonly tokenizer: Pick<Tokenizer, 'decoderData' | 'encode'>
   /** Requests in the engine at most, running and waiting; more are refused. */
   readonly maxNumRequests: number
 }
@@ -81,7 +87,13 @@ export class OnnxEngine implements Engine {
     { log, signal, handles = createHandleMemory() }: OnnxEngineSurroundings = {},
   ): Promise<OnnxEngine> {
     signal?.throwIfAborted()
-    const workerData: EngineThreadData = { ...options, handles }
+    const { tokenizer, ...others } = options
+    const workerData: EngineThreadData = {
+      ...others,
+      tokenDecoder: tokenizer.decoderData,
+      calibrationTokens: options.cacheDtype === 'int8' ? calibrationTokensOf(tokenizer) : [],
+      handles,
+    }
     const worker = new Worker(new URL('./thread.ts', import.meta.url), { workerData })
     const engine = new OnnxEngine(worker, options, log)
     const terminate = (): void => void worker.terminate()
