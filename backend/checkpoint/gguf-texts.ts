@@ -6,16 +6,14 @@ export type TextList = Iterable<string> & {
   at(index: number): string | undefined
 }
 
-const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
-
 /** Each text becomes a string whenever it is asked for. */
 export class GgufTexts implements TextList {
-  readonly #bytes: Uint8Array
+  readonly #bytes: Buffer
   readonly #ranges: Uint32Array
 
   /** @param ranges where each text begins in `bytes`, and where it ends; all are UTF-8 */
   constructor(bytes: Uint8Array, ranges: Uint32Array) {
-    this.#bytes = bytes
+    this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     this.#ranges = ranges
   }
 
@@ -26,7 +24,7 @@ export class GgufTexts implements TextList {
   at(index: number): string | undefined {
     const from = this.#ranges[2 * index]
     if (from === undefined) return undefined
-    return decoder.decode(this.#bytes.subarray(from, this.#ranges[2 * index + 1]))
+    return this.#bytes.toString('utf8', from, this.#ranges[2 * index + 1])
   }
 
   *[Symbol.iterator](): Generator<string> {

@@ -1,5 +1,5 @@
 /** Finds a token's id by its text: a hash table over a TokenTable, without a string for each token. */
-import type { TokenTable } from './token-table.ts'
+import { hashOf, type TokenTable } from './token-table.ts'
 
 export class TokenIndex {
   readonly #table: TokenTable
@@ -17,8 +17,8 @@ export class TokenIndex {
 
   /** Makes the token `id` of the table known. @returns false where another has this text already: that one stays */
   add(id: number): boolean {
-    const text = this.#table.text(id) ?? ''
-    const place = this.#placeOf(text, 0, text.length)
+    const table = this.#table
+    const place = this.#find(table.hash(id, this.#seed), (other) => table.areEqual(id, other))
     if (this.#places[place] !== -1) return false
     this.#places[place] = id
     return true
@@ -30,23 +30,19 @@ export class TokenIndex {
 
   /** The token whose text stands from `start` to `end`. */
   idAt(text: string, start: number, end: number): number | undefined {
-    const id = this.#places[this.#placeOf(text, start, end)]!
+    const place = this.#find(hashOf(text, start, end, this.#seed), (id) =>
+      this.#table.equals(id, text, start, end),
+    )
+    const id = this.#places[place]!
     return id === -1 ? undefined : id
   }
 
-  /** Where the text is, or would be. */
-  #placeOf(text: string, start: number, end: number): number {
+  /** Where the token that `isIt` accepts is, or would be. */
+  #find(hash: number, isIt: (id: number) => boolean): number {
     const mask = this.#places.length - 1
-    let hash = this.#seed
-    for (let at = start; at < end; at++) {
-      hash = Math.imul(hash ^ text.charCodeAt(at), 0x9e3779b1)
-      hash ^= hash >>> 15
-    }
-    let place = hash & mask
-    for (;;) {
+    for (let place = hash & mask; ; place = (place + 1) & mask) {
       const id = this.#places[place]!
-      if (id === -1 || this.#table.equals(id, text, start, end)) return place
-      place = (place + 1) & mask
+      if (id === -1 || isIt(id)) return place
     }
   }
 }

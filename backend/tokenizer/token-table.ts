@@ -11,6 +11,21 @@ export type TokenTableMemory = {
   readonly ends: SharedArrayBuffer
 }
 
+/** Up to so many code units a string is made five times as fast piece by piece as by a Buffer. */
+const shortLength = 16
+
+const mix = (hash: number, unit: number): number => {
+  const mixed = Math.imul(hash ^ unit, 0x9e3779b1)
+  return mixed ^ (mixed >>> 15)
+}
+
+/** Of what stands in `text` from `start` to `end`: an int32. */
+export const hashOf = (text: string, start: number, end: number, seed: number): number => {
+  let hash = seed
+  for (let at = start; at < end; at++) hash = mix(hash, text.charCodeAt(at))
+  return hash
+}
+
 export class TokenTable {
   readonly memory: TokenTableMemory
   readonly #units: Uint16Array
@@ -41,7 +56,16 @@ export class TokenTable {
   text(id: number): string | undefined {
     const end = this.#ends[id]
     if (end === undefined || end < 0) return undefined
-    return this.#bytes.toString('utf16le', this.#start(id) * 2, end * 2)
+    const start = this.#start(id)
+    if (end - start > shortLength) return this.#bytes.toString('utf16le', start * 2, end * 2)
+    const units = this.#units
+    let text = ''
+    let at = start
+    for (; at + 4 <= end; at += 4) {
+      text += String.fromCharCode(units[at]!, units[at + 1]!, units[at + 2]!, units[at + 3]!)
+    }
+    for (; at < end; at++) text += String.fromCharCode(units[at]!)
+    return text
   }
 
   /** UTF-16 code units of the token's text; 0 where there is none. */
@@ -60,6 +84,26 @@ export class TokenTable {
       if (this.#units[ownStart + i] !== text.charCodeAt(start + i)) return false
     }
     return true
+  }
+
+  /** Whether two tokens have the same text. */
+  areEqual(a: number, b: number): boolean {
+    const length = this.lengthOf(a)
+    if (this.lengthOf(b) !== length) return false
+    const [startOfA, startOfB] = [this.#start(a), this.#start(b)]
+    for (let i = 0; i < length; i++) {
+      if (this.#units[startOfA + i] !== this.#units[startOfB + i]) return false
+    }
+    return true
+  }
+
+  /** A hash of the token's text: the same as {@link hashOf} gives for it. */
+  hash(id: number, seed: number): number {
+    const start = this.#start(id)
+    const end = start + this.lengthOf(id)
+    let hash = seed
+    for (let at = start; at < end; at++) hash = mix(hash, this.#units[at]!)
+    return hash
   }
 
   #start(id: number): number {

@@ -11,19 +11,21 @@ const texts = [
   '🐯',
   undefined,
   'x'.repeat(10_000),
+  'abcdé',
+  '0123456789012345🐯',
   '\0',
   'a ',
 ]
 
 test('texts come back as they are, also what is no text, and ids without one', () => {
   const table = TokenTable.of(texts)
-  expect(Array.from({ length: 12 }, (_, id) => table.text(id))).toEqual([
+  expect(Array.from({ length: 14 }, (_, id) => table.text(id))).toEqual([
     ...texts,
     undefined,
     undefined,
   ])
   expect(texts.map((_, id) => table.lengthOf(id))).toEqual(texts.map((text) => text?.length ?? 0))
-  expect([table.size, TokenTable.of([]).size, table.text(-1)]).toEqual([10, 0, undefined])
+  expect([table.size, TokenTable.of([]).size, table.text(-1)]).toEqual([12, 0, undefined])
 })
 
 test('another thread opens the same memory', () => {
