@@ -8,11 +8,10 @@ export class TokenIndex {
   /** No file can have texts that all fall on one place. */
   readonly #seed = Math.floor(Math.random() * 2 ** 32)
 
-  /** @param maxTokens that are added at most */
-  constructor(table: TokenTable, maxTokens = table.size) {
+  constructor(table: TokenTable) {
     this.#table = table
     // At least half of the places stay free.
-    this.#places = new Int32Array(2 ** Math.ceil(Math.log2(2 * maxTokens + 1))).fill(-1)
+    this.#places = new Int32Array(2 ** Math.ceil(Math.log2(2 * table.size + 1))).fill(-1)
   }
 
   /** Makes the token `id` of the table known. @returns false where another has this text already: that one stays */

@@ -5,6 +5,8 @@ import { scenarios, type Measured, type Scenario } from './workload.ts'
 
 export type Systems = Readonly<Record<string, (scenario: Scenario) => Promise<Measured>>>
 
+const measured = (Object.keys(scenarios) as Scenario[]).filter((name) => name !== 'start')
+
 export class Results {
   readonly #measured = new Map<string, Measured[]>()
 
@@ -21,15 +23,16 @@ export class Results {
 
 export const measureInRounds = async (rounds: number, systems: Systems): Promise<Results> => {
   const results = new Results()
+  for (const measure of Object.values(systems)) await measure('start')
   for (let round = 0; round < rounds; round++) {
-    for (const scenario of Object.keys(scenarios) as Scenario[]) {
+    for (const scenario of measured) {
       for (const [name, measure] of Object.entries(systems)) {
-        const measured = await measure(scenario)
-        results.add(name, scenario, measured)
+        const one = await measure(scenario)
+        results.add(name, scenario, one)
         // So that a run which is cut short has told what it knows.
-        const speed = median(measured.decodeTokensPerSecond).toFixed(1)
+        const speed = median(one.decodeTokensPerSecond).toFixed(1)
         const at = `round ${round + 1} of ${rounds}: ${name}, ${scenario}`
-        console.error(`${at}: decode ${speed} tokens/s, loaded in ${measured.loadMs.toFixed(0)} ms`)
+        console.error(`${at}: decode ${speed} tokens/s, loaded in ${one.loadMs.toFixed(0)} ms`)
       }
     }
   }
