@@ -4,11 +4,11 @@ import { ApiError } from '../../shared/errors.ts'
 import type { Log } from '../../shared/log.ts'
 import { createHandleMemory } from '../onnxruntime/handle-table.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
+import { calibrationTokensOf } from './calibration-texts.ts'
 import { checkRequest } from './check-request.ts'
 import { noStats, type EngineStats, type GenerationRequest } from './generation.ts'
 import { GenerationStream } from './generation-stream.ts'
 import type { EngineThreadData, FromEngine, ToEngine } from './messages.ts'
-import { calibrationTokensOf } from './prepare-int8-cache.ts'
 
 /** `recovering`: it died and is being started again; `ended`: it takes requests no more. */
 export type EngineState = 'ok' | 'recovering' | 'ended'

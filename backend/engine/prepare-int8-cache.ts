@@ -4,8 +4,6 @@ import { withFolderLock } from '../conversion/folder-lock.ts'
 import { hasInt8Cache, writeInt8Cache } from '../graph/int8-cache.ts'
 import { ModelFolderError } from '../model-folder-error.ts'
 import { calibrateCache } from '../sharding/calibrate-cache.ts'
-import type { Tokenizer } from '../tokenizer/tokenizer.ts'
-import { calibrationTexts } from './calibration-texts.ts'
 import type { EngineThreadData } from './messages.ts'
 
 type Converted = Pick<
@@ -17,10 +15,6 @@ type Converted = Pick<
   | 'intraOpNumThreads'
   | 'calibrationTokens'
 >
-
-/** What {@link prepareInt8Cache} measures with. */
-export const calibrationTokensOf = (tokenizer: Pick<Tokenizer, 'encode'>): number[][] =>
-  calibrationTexts.map((text) => tokenizer.encode(text, true))
 
 /** @throws ModelFolderError, OrtError */
 export const prepareInt8Cache = async (model: Converted): Promise<void> => {

@@ -7,7 +7,6 @@ import { openDecoder } from '../sharding/sharded-decoder.ts'
 import { openTokenDecoder } from '../tokenizer/token-decoder.ts'
 import type { GenerationRequest } from './generation.ts'
 import type { EngineThreadData, FromEngine, ToEngine } from './messages.ts'
-import { prepareInt8Cache } from './prepare-int8-cache.ts'
 import { StepLoop } from './step-loop.ts'
 import { computeInBackground } from './thread-priority.ts'
 
@@ -21,7 +20,11 @@ computeInBackground()
 new HandleTable(data.handles).releaseAll(ortApi())
 noteHandlesIn(data.handles)
 
-if (data.cacheDtype === 'int8') await prepareInt8Cache(data)
+if (data.cacheDtype === 'int8') {
+  // A third of the thread's modules, which it needs only then.
+  const { prepareInt8Cache } = await import('./prepare-int8-cache.ts')
+  await prepareInt8Cache(data)
+}
 const decoder = openDecoder(data.graphFolder, {
   slots: data.numSlots,
   capacity: data.maxModelLen,

@@ -1,10 +1,8 @@
 /** Models converted for a bench, in formats that have one word each. */
 import { createHash } from 'node:crypto'
 import { basename } from 'node:path'
-import {
-  calibrationTokensOf,
-  prepareInt8Cache,
-} from '../../../../backend/engine/prepare-int8-cache.ts'
+import { calibrationTokensOf } from '../../../../backend/engine/calibration-texts.ts'
+import { prepareInt8Cache } from '../../../../backend/engine/prepare-int8-cache.ts'
 import type { CacheDtype } from '../../../../backend/graph/cache-dtype.ts'
 import { convertModel } from '../../../../backend/conversion/convert.ts'
 import type { Manifest } from '../../../../backend/graph/manifest.ts'
