@@ -1,14 +1,18 @@
 /** The backend's configuration: the only place that reads its flags and environment. */
+import { hostname } from 'node:os'
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { isBackendName, TunnelKey, tunnelKeyRequirement } from '../shared/auth/tunnel-key.ts'
 import { ConfigError } from '../shared/config-error.ts'
-import type { FlagValues } from '../shared/flags.ts'
+import { listItems, type FlagValues } from '../shared/flags.ts'
 import { parseByteSize } from './byte-size.ts'
 import { readConversionFlags, type ConversionFlags } from './conversion/conversion-flags.ts'
 import type { CacheWishes } from './engine/cache-plan.ts'
 import { cacheDtypes, type CacheDtype } from './graph/cache-dtype.ts'
 import { FlagReader } from './read-flags.ts'
+import { parseExposedServices, type ExposedServices } from './services/exposed-services.ts'
+import { readProxySettings, type ProxySettings } from './tunnel/proxy.ts'
 
 export type ModelConfig = {
   /** The model folder, in Hugging Face's layout, or a .gguf file. */
@@ -26,14 +30,25 @@ export type EngineConfig = CacheWishes & {
   /** Bytes that the KV cache may have; undefined: a quarter of the machine's memory. */
   readonly kvCacheMemory: number | undefined
   readonly kvCacheDtype: CacheDtype
+  /** A step that takes longer is stuck; undefined: what is usual. */
+  readonly stepTimeoutMs: number | undefined
 }
 
 export type BackendConfig = ModelConfig & {
   /** Where to dial: `ws://` or `wss://`. */
   readonly gatewayUrl: string
-  /** The secret that the gateway's `backends enroll` printed. */
-  readonly token: string
+  readonly credential: BackendCredential
+  /** HTTP services of this machine that visitors reach through the gateway. */
+  readonly services: ExposedServices
+  /** Null: the gateway is reached directly. */
+  readonly proxy: ProxySettings | null
 }
+
+/** How the backend shows who it is. Never logged. */
+export type BackendCredential =
+  /** What the gateway's `backends enroll` printed. */
+  | { readonly kind: 'enrolment'; readonly secret: string }
+  | { readonly kind: 'tunnelKey'; readonly key: TunnelKey; readonly name: string }
 
 export const bundledModelFolder = fileURLToPath(new URL('./bundled-model', import.meta.url))
 const bundledModelName = 'burrow-tiny'
@@ -55,10 +70,12 @@ export const parseBackendConfig = (flags: FlagValues, env: FlagValues): BackendC
       'the gateway is missing: give --gateway wss://HOST/tunnel or BURROW_GATEWAY',
     )
   }
-  const token = readToken(flags, reader)
+  const credential = readCredential(flags, env, reader)
+  const proxy = readProxySettings(env, reader.problems)
+  const services = parseExposedServices(listItems(reader.text('expose')), reader.problems)
   const model = readModelConfig(reader)
-  if (reader.problems.length > 0) throw new ConfigError(reader.problems)
-  return { ...model, gatewayUrl, token }
+  if (!credential || reader.problems.length > 0) throw new ConfigError(reader.problems)
+  return { ...model, gatewayUrl, credential, proxy, services }
 }
 
 const readModelConfig = (reader: FlagReader): ModelConfig => {
@@ -93,12 +110,14 @@ const readEngineConfig = (reader: FlagReader): EngineConfig => {
   if (memory !== undefined && kvCacheMemory === undefined) {
     reader.problems.push(`--kv-cache-memory must be a size such as 512M or 4G, not ${memory}`)
   }
+  const stepTimeoutSeconds = reader.count('step-timeout')
   return {
     maxModelLen: reader.count('max-model-len'),
     maxNumSeqs: reader.count('max-num-seqs'),
     maxNumBatchedTokens: reader.count('max-num-batched-tokens'),
     kvCacheMemory,
     kvCacheDtype: reader.choice('kv-cache-dtype', cacheDtypes) ?? 'float32',
+    stepTimeoutMs: stepTimeoutSeconds === undefined ? undefined : stepTimeoutSeconds * 1000,
   }
 }
 
@@ -109,18 +128,39 @@ export const isModel = (path: string): boolean => {
   return readdirSync(path).some((name) => name === 'config.json' || name.endsWith('.gguf'))
 }
 
-/** A flag, even --token-file, wins over the variable. */
-const readToken = (flags: FlagValues, reader: FlagReader): string => {
-  const file = reader.text('token-file')
-  const isFromFile = file !== undefined && !flags.token
-  const token = isFromFile ? readTokenFile(file, reader.problems) : reader.text('token')
-  if (token === undefined || token === '') {
+/** A secret of the backend's own goes before the tunnel key. Null after a problem was told. */
+const readCredential = (
+  flags: FlagValues,
+  env: FlagValues,
+  reader: FlagReader,
+): BackendCredential | null => {
+  const secret = readSecret(flags, reader)
+  if (secret) return { kind: 'enrolment', secret }
+  const text = env['BURROW_TUNNEL_KEY']?.trim()
+  if (!text || secret === '') {
     reader.problems.push(
-      'the backend token is missing: give --token-file FILE or BURROW_TOKEN ' +
-        '(`burrow backends enroll --name NAME` on the gateway prints one)',
+      'the enrolment secret is missing: give --token-file FILE or BURROW_TOKEN ' +
+        '(`burrow backends enroll --name NAME` on the gateway prints one), or BURROW_TUNNEL_KEY',
+    )
+    return null
+  }
+  const key = TunnelKey.parse(text)
+  const name = reader.text('name') ?? hostname()
+  if (!key) reader.problems.push(`BURROW_TUNNEL_KEY must have ${tunnelKeyRequirement}`)
+  if (!isBackendName(name)) {
+    reader.problems.push(
+      'the name of a backend has 1 to 64 letters, digits, dots, hyphens and underscores: ' +
+        `give another --name than "${name}"`,
     )
   }
-  return token ?? ''
+  return key && { kind: 'tunnelKey', key, name }
+}
+
+/** A flag, even --token-file, wins over the variable. */
+const readSecret = (flags: FlagValues, reader: FlagReader): string | undefined => {
+  const file = reader.text('token-file')
+  const isFromFile = file !== undefined && !flags.token
+  return isFromFile ? readTokenFile(file, reader.problems) : reader.text('token')
 }
 
 const readTokenFile = (file: string, problems: string[]): string => {

@@ -3,25 +3,34 @@ import { availableParallelism, totalmem } from 'node:os'
 import type { Log } from '../shared/log.ts'
 import { createBackendApp } from './app.ts'
 import { formatByteSize } from './byte-size.ts'
-import type { BackendConfig } from './config.ts'
+import type { BackendConfig, BackendCredential } from './config.ts'
 import { planCache } from './engine/cache-plan.ts'
-import { OnnxEngine, type OnnxEngineOptions } from './engine/engine.ts'
+import { OnnxEngine, ThreadStuck, type OnnxEngineOptions } from './engine/engine.ts'
 import { RecoveringEngine } from './engine/recovering-engine.ts'
 import { readGenerationConfig } from './generation-config.ts'
 import { openModel } from './conversion/open-model.ts'
 import { hasInt8Cache } from './graph/int8-cache.ts'
 import { bytesPerToken } from './graph/kv-cache.ts'
 import { createHandleMemory } from './onnxruntime/handle-table.ts'
+import { ServiceProxy } from './services/service-proxy.ts'
 import type { LoadedModel } from './served-model.ts'
 import { loadTextFormat } from './tokenizer/load-tokenizer.ts'
-import { dial, parseTunnelUrl } from './tunnel/dial.ts'
+import { maxSecondsHere, PromptEncoder } from './tokenizer/prompt-encoder.ts'
+import { dial } from './tunnel/dial.ts'
+import { parseTunnelUrl } from './tunnel/tunnel-url.ts'
+import { tokenLogin, tunnelKeyLogin, type TunnelLogin } from './tunnel/login.ts'
+import { TokenMint } from './tunnel/token.ts'
+import { UsageJournal } from './tunnel/usage-journal.ts'
 
 export type Backend = {
   /** Resolves when the gateway has let the backend in for the first time. */
   readonly connected: Promise<void>
   /** Resolves with the reason when the backend can serve no longer. */
   readonly ended: Promise<Error>
-  /** Finishes what runs, then leaves the gateway and ends the engine. Idempotent. */
+  /**
+   * Finishes what runs, then leaves the gateway and ends the engine. Idempotent.
+   * @throws ThreadStuck when a thread cannot be ended: then only a kill ends the process
+   */
   close(): Promise<void>
 }
 
@@ -48,15 +57,35 @@ const memoryBytes = (): number => {
 /** @throws ModelFolderError, ShardingError, ConfigError for a cache that does not fit, or Error for a gateway address that is none */
 export const startBackend = async (config: BackendConfig, log: Log): Promise<Backend> => {
   parseTunnelUrl(config.gatewayUrl)
-  const { engine, model } = await loadModel(config, log)
+  // Before the model, which takes long: a home that cannot be used is told at once.
+  const journal = new UsageJournal(config.home, { log })
+  const loading = loadModel(config, log).catch((error: unknown) => {
+    journal.close()
+    throw error
+  })
+  const { engine, model, promptEncoder } = await loading
   const app = createBackendApp({ engine, model, log })
+  const proxy = new ServiceProxy(config.services, log)
   const tunnel = dial({
     url: config.gatewayUrl,
-    token: config.token,
+    login: loginOf(config.credential, [model.name]),
+    proxy: config.proxy,
     models: [model.name],
-    handler: async (request, exchange) => app.fetch(request, { exchange }),
+    services: [...config.services.keys()],
+    handler: async (request, exchange) =>
+      exchange.service === undefined
+        ? app.fetch(request, { exchange })
+        : proxy.handle(exchange.service, request, exchange),
     log,
+    journal,
   })
+  const close = async (): Promise<void> => {
+    await tunnel.close()
+    await Promise.all([engine.close(), promptEncoder.close()])
+    proxy.close()
+    const reason = await engine.ended
+    if (reason instanceof ThreadStuck) throw reason
+  }
   let closing: Promise<void> | undefined
   return {
     connected: tunnel.connected,
@@ -64,14 +93,19 @@ export const startBackend = async (config: BackendConfig, log: Log): Promise<Bac
       engine.ended,
       tunnel.ended.then((reason) => new Error(`the tunnel has ended: ${reason}`)),
     ]),
-    close: () => (closing ??= tunnel.close().then(() => engine.close())),
+    close: () => (closing ??= close().finally(() => journal.close())),
   }
 }
+
+const loginOf = (credential: BackendCredential, models: readonly string[]): TunnelLogin =>
+  credential.kind === 'tunnelKey'
+    ? tunnelKeyLogin(credential.key, credential.name)
+    : tokenLogin(new TokenMint({ enrolmentSecret: credential.secret, models }))
 
 const loadModel = async (config: BackendConfig, log: Log) => {
   const { modelFolder, servedModelName } = config
   log.info('reading the model', { model: servedModelName })
-  const { tokenizer, chatTemplate } = await loadTextFormat(modelFolder)
+  const { tokenizer, chatTemplate } = await loadTextFormat(modelFolder, maxSecondsHere)
   const { endOfSequenceTokens, samplingDefaults } = await readGenerationConfig(modelFolder)
   const { graphFolder, manifest, ropeOverride } = await openModel(config, log)
   const { vocabSize, maxPositions } = manifest
@@ -110,18 +144,22 @@ const loadModel = async (config: BackendConfig, log: Log) => {
     intraOpNumThreads,
     cacheDtype: config.engine.kvCacheDtype,
     ropeOverride,
+    stepTimeoutMs: config.engine.stepTimeoutMs,
   })
+  const promptEncoder = new PromptEncoder(tokenizer, modelFolder)
   const model: LoadedModel = {
     name: servedModelName,
     created: Math.floor(Date.now() / 1e3),
     maxModelLen,
     vocabSize,
+    endOfSequenceTokens,
     tokenizer,
+    promptEncoder,
     chatTemplate,
     samplingDefaults,
   }
   log.info('the model is ready', { model: servedModelName, context: maxModelLen })
-  return { engine, model }
+  return { engine, model, promptEncoder }
 }
 
 /** Its threads may die: the next ones load the same folder and release what those have left. */

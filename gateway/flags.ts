@@ -2,7 +2,7 @@
 import { homeFlag, type FlagTable } from '../shared/flags.ts'
 
 const listening = ['up', 'gateway']
-const administration = ['keys', 'backends']
+const administration = ['keys', 'backends', 'services']
 
 export const gatewayFlags = {
   host: {
@@ -18,14 +18,45 @@ export const gatewayFlags = {
     commands: listening,
   },
   home: homeFlag,
+  'service-domain': {
+    value: 'ORIGIN',
+    help: 'exposed services are visited at NAME below it, e.g. https://apps.example.com',
+    commands: listening,
+  },
+  'service-port': {
+    value: 'NAME=PORT',
+    help: 'an exposed service has a port of its own',
+    isList: true,
+    commands: listening,
+  },
+  expires: {
+    value: 'TIME',
+    help: 'of a grant, such as 90m or 30d',
+    fallback: '12h',
+    variable: 'none',
+    commands: ['services'],
+  },
+  'trusted-proxy': {
+    value: 'ADDRESS',
+    help: 'proxy in front, as an address or CIDR range: its X-Forwarded-For is believed',
+    isList: true,
+    commands: listening,
+  },
+  model: {
+    value: 'NAME',
+    help: '`backends enroll`: a served model name that the backend may register; any without',
+    isList: true,
+    variable: 'none',
+    commands: ['backends'],
+  },
   name: {
     value: 'NAME',
-    help: 'of a new key or backend',
+    help: 'of a new key, backend or grant',
     variable: 'none',
     commands: administration,
   },
   json: {
-    help: 'machine-readable output of keys and backends',
+    help: 'machine-readable output of keys, backends and services',
     variable: 'none',
     commands: administration,
   },

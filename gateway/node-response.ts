@@ -22,7 +22,8 @@ export const sendResponse = async (
   outgoing.on('error', () => {})
   try {
     if (outgoing.destroyed) throw new Error('the client left')
-    outgoing.writeHead(response.status, Object.fromEntries(response.headers))
+    // As pairs: there may be several of a name.
+    outgoing.writeHead(response.status, [...response.headers].flat())
     if (reader) {
       // The head is due at once: the first token may take its time.
       outgoing.flushHeaders()

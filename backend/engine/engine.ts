@@ -6,9 +6,16 @@ import { createHandleMemory } from '../onnxruntime/handle-table.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
 import { calibrationTokensOf } from './calibration-texts.ts'
 import { checkRequest } from './check-request.ts'
-import { noStats, type EngineStats, type GenerationRequest } from './generation.ts'
+import {
+  noStats,
+  type EngineStats,
+  type GenerationRequest,
+  type ThreadStats,
+} from './generation.ts'
 import { GenerationStream } from './generation-stream.ts'
 import type { EngineThreadData, FromEngine, ToEngine } from './messages.ts'
+import { TokensInFlight } from './tokens-in-flight.ts'
+import { createStepMarks, StepWatch } from './step-watch.ts'
 
 /** `recovering`: it died and is being started again; `ended`: it takes requests no more. */
 export type EngineState = 'ok' | 'recovering' | 'ended'
@@ -41,11 +48,27 @@ export const engineUnavailable = (retryAfterSeconds: number): ApiError =>
 
 export type OnnxEngineOptions = Omit<
   EngineThreadData,
-  'handles' | 'tokenDecoder' | 'calibrationTokens'
+  'handles' | 'stepMarks' | 'tokenDecoder' | 'calibrationTokens'
 > & {
   readonly tokenizer: Pick<Tokenizer, 'decoderData' | 'encode'>
   /** Requests in the engine at most, running and waiting; more are refused. */
   readonly maxNumRequests: number
+  /** A step that takes longer is stuck, and the engine ends. Default: {@link defaultStepTimeoutMs}. */
+  readonly stepTimeoutMs?: number | undefined
+}
+
+/** Far more than 256 tokens take on a slow machine, and less than clients wait for an answer. */
+export const defaultStepTimeoutMs = 300_000
+
+/** A thread that was told to end, and has not after so long, is stuck outside of JavaScript. */
+const longestEndMs = 10_000
+
+/**
+ * The engine has ended, but a thread of it is in native code that does not return: what it holds cannot be
+ * released, and Node would wait for it at any exit.
+ */
+export class ThreadStuck extends Error {
+  override readonly name = 'ThreadStuck'
 }
 
 export type OnnxEngineSurroundings = {
@@ -57,27 +80,41 @@ export type OnnxEngineSurroundings = {
 }
 
 export class OnnxEngine implements Engine {
-  /** Resolves when the thread has ended, with the reason; never rejects. */
+  /** Resolves when the thread has ended, with the reason, or with ThreadStuck when it cannot be ended; never rejects. */
   readonly ended: Promise<Error>
   readonly restarts = 0
   readonly #worker: Worker
   readonly #options: OnnxEngineOptions
   readonly #log: Log | undefined
   readonly #streams = new Map<string, GenerationStream>()
+  readonly #inFlight = new TokensInFlight()
   readonly #ready = Promise.withResolvers<void>()
-  #stats: EngineStats = noStats
+  readonly #ended = Promise.withResolvers<Error>()
+  readonly #watch: StepWatch
+  #stats: ThreadStats = noStats
   #state: 'running' | 'closing' | 'ended' = 'running'
+  /** Why the thread was told to end at once. */
+  #givenUp: Error | undefined
+  #endTimer: NodeJS.Timeout | undefined
 
-  private constructor(worker: Worker, options: OnnxEngineOptions, log: Log | undefined) {
+  private constructor(
+    worker: Worker,
+    options: OnnxEngineOptions,
+    log: Log | undefined,
+    stepMarks: SharedArrayBuffer,
+  ) {
     this.#worker = worker
     this.#options = options
     this.#log = log
+    this.ended = this.#ended.promise
+    const timeoutMs = options.stepTimeoutMs ?? defaultStepTimeoutMs
+    this.#watch = new StepWatch(stepMarks, timeoutMs, () => this.#giveUp(timeoutMs))
     worker.on('message', (message: FromEngine) => this.#receive(message))
-    this.ended = new Promise((resolve) => {
-      let reason = new Error('the engine thread has ended')
-      worker.once('error', (error) => (reason = error))
-      // Only now has every message of the thread been received.
-      worker.once('exit', () => resolve(this.#end(reason)))
+    let thrown: Error | undefined
+    worker.once('error', (error) => (thrown = error))
+    // Only now has every message of the thread been received.
+    worker.once('exit', () => {
+      this.#end(this.#givenUp ?? thrown ?? new Error('the engine thread has ended'))
     })
   }
 
@@ -87,15 +124,17 @@ export class OnnxEngine implements Engine {
     { log, signal, handles = createHandleMemory() }: OnnxEngineSurroundings = {},
   ): Promise<OnnxEngine> {
     signal?.throwIfAborted()
+    const stepMarks = createStepMarks()
     const { tokenizer, ...others } = options
     const workerData: EngineThreadData = {
       ...others,
       tokenDecoder: tokenizer.decoderData,
       calibrationTokens: options.cacheDtype === 'int8' ? calibrationTokensOf(tokenizer) : [],
       handles,
+      stepMarks,
     }
     const worker = new Worker(new URL('./thread.ts', import.meta.url), { workerData })
-    const engine = new OnnxEngine(worker, options, log)
+    const engine = new OnnxEngine(worker, options, log, stepMarks)
     const terminate = (): void => void worker.terminate()
     signal?.addEventListener('abort', terminate)
     void engine.ended.then(() => signal?.removeEventListener('abort', terminate))
@@ -137,11 +176,18 @@ export class OnnxEngine implements Engine {
     const stream = new GenerationStream(() => this.#tell({ type: 'abort', id: request.id }))
     this.#tell({ type: 'add', request })
     this.#streams.set(request.id, stream)
+    this.#inFlight.add(request)
     return stream
   }
 
   stats(): EngineStats {
-    return { ...this.#stats, waiting: Math.max(0, this.#streams.size - this.#stats.running) }
+    const { running } = this.#stats
+    return {
+      ...this.#stats,
+      waiting: Math.max(0, this.#streams.size - running),
+      tokensInFlight: this.#inFlight.total,
+      kvCacheFree: 1 - running / this.#options.numSlots,
+    }
   }
 
   async close(): Promise<void> {
@@ -161,17 +207,36 @@ export class OnnxEngine implements Engine {
     this.#stats = message.stats
     for (const event of message.events) {
       this.#streams.get(event.id)?.push(event)
+      this.#inFlight.told(event)
       if (event.reason !== undefined)
         this.#log?.error('generation failed', { request: event.id, reason: event.reason })
       if (event.end) this.#streams.delete(event.id)
     }
   }
 
-  #end(reason: Error): Error {
+  /** A step is stuck: nobody is to wait for it any longer. */
+  #giveUp(timeoutMs: number): void {
+    const reason = `a step took longer than ${timeoutMs / 1000} s: if it was not stuck, give a larger --step-timeout`
+    this.#givenUp = new Error(reason)
+    this.#failAll()
+    const stuck = new ThreadStuck(`${reason}; its thread cannot be ended`)
+    const endMs = Math.min(longestEndMs, timeoutMs)
+    this.#endTimer = setTimeout(() => this.#ended.resolve(stuck), endMs)
+    void this.#worker.terminate()
+  }
+
+  #end(reason: Error): void {
+    this.#watch.close()
+    clearTimeout(this.#endTimer)
+    this.#failAll()
+    this.#ended.resolve(reason)
+  }
+
+  #failAll(): void {
     this.#state = 'ended'
     for (const stream of this.#streams.values()) stream.fail()
     this.#streams.clear()
+    this.#inFlight.clear()
     this.#stats = { ...this.#stats, running: 0, waiting: 0 }
-    return reason
   }
 }

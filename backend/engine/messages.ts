@@ -2,7 +2,7 @@
 import type { RopeOverride } from '../checkpoint/rope-scaling.ts'
 import type { CacheDtype } from '../graph/cache-dtype.ts'
 import type { TokenDecoderData } from '../tokenizer/token-decoder.ts'
-import type { EngineStats, GenerationEvent, GenerationRequest } from './generation.ts'
+import type { GenerationEvent, GenerationRequest, ThreadStats } from './generation.ts'
 
 export type EngineThreadData = {
   /** What was converted. */
@@ -29,6 +29,8 @@ export type EngineThreadData = {
   readonly ropeOverride?: RopeOverride | undefined
   /** Where the thread and its ranks note what they hold of ONNX Runtime. */
   readonly handles: SharedArrayBuffer
+  /** Where the thread marks its steps (step-watch.ts). */
+  readonly stepMarks: SharedArrayBuffer
 }
 
 export type ToEngine =
@@ -41,5 +43,5 @@ export type FromEngine =
   | {
       readonly type: 'events'
       readonly events: readonly GenerationEvent[]
-      readonly stats: EngineStats
+      readonly stats: ThreadStats
     }

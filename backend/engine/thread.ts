@@ -8,7 +8,8 @@ import { openTokenDecoder } from '../tokenizer/token-decoder.ts'
 import type { GenerationRequest } from './generation.ts'
 import type { EngineThreadData, FromEngine, ToEngine } from './messages.ts'
 import { StepLoop } from './step-loop.ts'
-import { computeInBackground } from './thread-priority.ts'
+import { StepMarks } from './step-watch.ts'
+import { computeInBackground } from '../thread-priority.ts'
 
 if (parentPort === null) throw new Error('the engine thread is started by engine.ts only')
 const port = parentPort
@@ -49,6 +50,8 @@ const loop = new StepLoop(decoder, openTokenDecoder(data.tokenDecoder), {
   endOfSequenceTokens: new Set(data.endOfSequenceTokens),
 })
 
+const marks = new StepMarks(data.stepMarks)
+
 const tell = (message: FromEngine): void => port.postMessage(message)
 
 let isClosing = false
@@ -60,8 +63,10 @@ const runSteps = async (): Promise<void> => {
   isStepping = true
   for (;;) {
     if (isClosing || !loop.hasWork) break
+    marks.next()
     const events = loop.step()
     if (events.length > 0) tell({ type: 'events', events, stats: loop.stats() })
+    marks.next()
     await setImmediate()
   }
   isStepping = false

@@ -1,5 +1,6 @@
 /** `burrow keys …` and `burrow backends …`: what they print. */
 import type { Admin, ApiKeyInfo, BackendInfo } from './admin.ts'
+import { table, type Printed } from './table.ts'
 
 export const adminCommands = {
   keys: ['create', 'list', 'revoke'],
@@ -11,21 +12,18 @@ export type AdminCommand = {
   readonly verb: string
   /** Of `create` and `enroll`. */
   readonly name: string | undefined
+  /** Of `enroll`: the models that the backend may serve; null: any. */
+  readonly scope: readonly string[] | null
   /** Of `revoke`. */
   readonly id: string | undefined
-  readonly json: boolean
 }
 
-/** Runs the command and returns what to print. @throws ApiError or Error that says what is wrong */
-export const runAdminCommand = async (admin: Admin, command: AdminCommand): Promise<string> => {
-  const result = await results[command.noun](admin, command)
-  return command.json ? JSON.stringify(result.json) : result.text
-}
-
-type Result = { readonly json: unknown; readonly text: string }
+/** @throws ApiError or Error that says what is wrong */
+export const runAdminCommand = (admin: Admin, command: AdminCommand): Promise<Printed> =>
+  results[command.noun](admin, command)
 
 const results = {
-  keys: async (admin: Admin, command: AdminCommand): Promise<Result> => {
+  keys: async (admin: Admin, command: AdminCommand): Promise<Printed> => {
     if (command.verb === 'create') {
       const { key, secret } = await admin.createKey(requireName(command))
       return {
@@ -41,12 +39,12 @@ const results = {
     return { json: keys, text: table(['id', 'name', 'key', 'created', 'state'], keys.map(keyRow)) }
   },
 
-  backends: async (admin: Admin, command: AdminCommand): Promise<Result> => {
+  backends: async (admin: Admin, command: AdminCommand): Promise<Printed> => {
     if (command.verb === 'enroll') {
-      const { backend, token } = await admin.enrollBackend(requireName(command))
+      const { backend, token } = await admin.enrollBackend(requireName(command), command.scope)
       return {
         json: { ...backend, token: token.reveal() },
-        text: `${backend.id} ${backend.name}\n${token.reveal()}\nThis token is shown only now: give it to the backend as BURROW_TOKEN.`,
+        text: `${backend.id} ${backend.name}\n${token.reveal()}\nThis secret is shown only now: give it to the backend as BURROW_TOKEN.`,
       }
     }
     if (command.verb === 'revoke') {
@@ -56,7 +54,10 @@ const results = {
     const backends = await admin.listBackends()
     return {
       json: backends,
-      text: table(['id', 'name', 'token', 'created', 'state', 'models'], backends.map(backendRow)),
+      text: table(
+        ['id', 'name', 'login', 'created', 'state', 'may serve', 'serves'],
+        backends.map(backendRow),
+      ),
     }
   },
 }
@@ -83,21 +84,12 @@ const keyRow = (key: ApiKeyInfo): string[] => [
 
 const backendRow = (backend: BackendInfo): string[] => {
   const state = backend.connected ? 'connected' : backend.revokedAt === null ? 'away' : 'revoked'
-  return [...keyRow(backend).slice(0, 4), state, backend.models.join(', ')]
+  const [id = '', name = '', , created = ''] = keyRow(backend)
+  const scope = backend.scope?.join(', ') ?? 'any'
+  return [id, name, loginOf(backend), created, state, scope, backend.models.join(', ')]
 }
 
-/** Columns two spaces apart, as wide as their widest cell. */
-const table = (head: readonly string[], rows: readonly (readonly string[])[]): string => {
-  const lines = [head, ...rows]
-  const widths = head.map((_, column) =>
-    Math.max(...lines.map((line) => line[column]?.length ?? 0)),
-  )
-  return lines
-    .map((line) =>
-      line
-        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-        .join('  ')
-        .trimEnd(),
-    )
-    .join('\n')
+const loginOf = ({ login, hint }: BackendInfo): string => {
+  if (login === 'secret') return `…${hint}`
+  return login === 'none' ? 'enroll again' : login
 }

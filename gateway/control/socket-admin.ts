@@ -3,12 +3,14 @@ import { request } from 'node:http'
 import { text } from 'node:stream/consumers'
 import { ApiError } from '../../shared/errors.ts'
 import { Credential, type CredentialKind } from '../auth/credential.ts'
+import { RemoteGrants } from './remote-grants.ts'
 import type { Admin, ApiKeyInfo, BackendInfo, CreatedApiKey, EnrolledBackend } from './admin.ts'
 
 /** Longer than the gateway waits for its backends' health. */
 const timeoutMs = 10_000
 
 export class SocketAdmin implements Admin {
+  readonly grants = new RemoteGrants((method, path, body) => this.#call(method, path, body))
   readonly #socketPath: string
 
   constructor(socketPath: string) {
@@ -31,11 +33,14 @@ export class SocketAdmin implements Admin {
     return parseKey(await this.#call('DELETE', `/keys/${encodeURIComponent(id)}`))
   }
 
-  async enrollBackend(name: string): Promise<EnrolledBackend> {
-    const answer = fields(await this.#call('POST', '/backends', { name }))
+  async enrollBackend(
+    name: string,
+    scope: readonly string[] | null = null,
+  ): Promise<EnrolledBackend> {
+    const answer = fields(await this.#call('POST', '/backends', { name, models: scope }))
     return {
       backend: parseBackend(answer['backend']),
-      token: parseCredential('backendToken', answer['token']),
+      token: parseCredential('enrolmentSecret', answer['token']),
     }
   }
 
@@ -101,9 +106,11 @@ const parseKey = (value: unknown): ApiKeyInfo => {
 }
 
 const parseBackend = (value: unknown): BackendInfo => {
-  const { connected, models, health } = fields(value)
+  const { login, scope, connected, models, health } = fields(value)
   return {
     ...parseKey(value),
+    login: login === 'secret' || login === 'tunnel key' ? login : 'none',
+    scope: scope === null ? null : parseList(scope, String),
     connected: connected === true,
     models: parseList(models, String),
     health,

@@ -1,4 +1,5 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
+import { hostname } from 'node:os'
 import { join, resolve } from 'node:path'
 import { expect, test } from 'vitest'
 import { bundledModelFolder, parseBackendConfig, parseModelConfig } from '../../backend/config.ts'
@@ -50,6 +51,7 @@ test('a flag beats its variable, and an empty one is none', () => {
     BURROW_PIPELINE_PARALLEL_SIZE: '2',
     BURROW_DTYPE: 'float16',
     BURROW_QUANTIZATION: 'int8',
+    BURROW_EMBEDDING_QUANTIZATION: 'int4',
     BURROW_ROPE_SCALING: 'yarn',
     BURROW_ROPE_FACTOR: '4',
   }
@@ -65,7 +67,9 @@ test('a flag beats its variable, and an empty one is none', () => {
   }
   expect(parseBackendConfig(flags, env)).toEqual({
     gatewayUrl: 'wss://g/tunnel',
-    token: 'brt_flag',
+    credential: { kind: 'enrolment', secret: 'brt_flag' },
+    proxy: null,
+    services: new Map(),
     modelFolder: model,
     servedModelName: 'env-name',
     home: '/data',
@@ -81,6 +85,7 @@ test('a flag beats its variable, and an empty one is none', () => {
       pipelineParallelSize: 3,
       dtype: 'float16',
       quantization: 'int4',
+      embeddingQuantization: 'int4',
       ropeOverride: { type: 'yarn', factor: 8 },
     },
   })
@@ -108,13 +113,45 @@ test('a model of its own is served under the name of its folder', () => {
   expect(parseModelConfig({ model: modelFolder('my-llama') }, {}).servedModelName).toBe('my-llama')
 })
 
-test('the token may come from a file, which beats the variable', () => {
+test('the enrolment secret may come from a file, which beats the variable, and both the tunnel key', () => {
   const tokenFile = join(tempFolder(), 'token')
   writeFileSync(tokenFile, 'brt_file\n')
   const parse = (options: object, env: object) =>
-    parseBackendConfig({ gateway: 'wss://g/tunnel', ...options }, { ...env }).token
-  expect(parse({ 'token-file': tokenFile }, { BURROW_TOKEN: 'brt_env' })).toBe('brt_file')
-  expect(parse({}, { BURROW_TOKEN: 'brt_env' })).toBe('brt_env')
+    parseBackendConfig({ gateway: 'wss://g/tunnel', ...options }, { ...env }).credential
+  const kind = 'enrolment'
+  const env = { BURROW_TOKEN: 'brt_env', BURROW_TUNNEL_KEY: 'too short, and not looked at' }
+  expect(parse({ 'token-file': tokenFile }, env)).toEqual({ kind, secret: 'brt_file' })
+  expect(parse({}, env)).toEqual({ kind, secret: 'brt_env' })
+})
+
+const tunnelKey = 'the-first-key-of-32-characters-00'
+
+test('without a secret of its own a backend has the tunnel key and a name', () => {
+  const parse = (options: object, env: object) =>
+    parseBackendConfig({ gateway: 'wss://g/tunnel', ...options }, { ...env }).credential
+  const env = { BURROW_TUNNEL_KEY: `${tunnelKey}\n` }
+  expect(parse({ name: 'box-1' }, env)).toMatchObject({ kind: 'tunnelKey', name: 'box-1' })
+  expect(parse({}, { ...env, BURROW_NAME: 'box-2' })).toMatchObject({ name: 'box-2' })
+  expect(parse({}, env)).toMatchObject({ name: hostname() })
+  expect(JSON.stringify(parse({}, env))).not.toContain(tunnelKey)
+  expect(problems(() => parse({ name: 'a b' }, { BURROW_TUNNEL_KEY: 'short' }))).toEqual([
+    'BURROW_TUNNEL_KEY must have at least 32 visible ASCII characters without a comma: ' +
+      'make one with `openssl rand -hex 32`',
+    'the name of a backend has 1 to 64 letters, digits, dots, hyphens and underscores: ' +
+      'give another --name than "a b"',
+  ])
+})
+
+test('the proxy comes from the environment, and a bad one is told', () => {
+  const parse = (env: object) =>
+    parseBackendConfig({ gateway: 'wss://g/tunnel', token: 'brt_flag' }, { ...env }).proxy
+  expect(parse({ https_proxy: 'http://p:3128', no_proxy: 'g' })).toEqual({
+    url: new URL('http://p:3128'),
+    noProxy: 'g',
+  })
+  expect(problems(() => parse({ HTTPS_PROXY: 'socks5://p' }))).toEqual([
+    expect.stringMatching(/^HTTPS_PROXY must be http:/),
+  ])
 })
 
 test('all problems are told together, each with what to do', () => {
@@ -122,8 +159,8 @@ test('all problems are told together, each with what to do', () => {
     problems(() => parseBackendConfig({ model: '/nowhere', 'served-model-name': 'a b' }, {})),
   ).toEqual([
     'the gateway is missing: give --gateway wss://HOST/tunnel or BURROW_GATEWAY',
-    'the backend token is missing: give --token-file FILE or BURROW_TOKEN ' +
-      '(`burrow backends enroll --name NAME` on the gateway prints one)',
+    'the enrolment secret is missing: give --token-file FILE or BURROW_TOKEN ' +
+      '(`burrow backends enroll --name NAME` on the gateway prints one), or BURROW_TUNNEL_KEY',
     '/nowhere is no model folder: it has no config.json (and is no .gguf file, nor holds one)',
     'the served model name must have 1 to 128 visible ASCII characters: give --served-model-name',
   ])
@@ -135,7 +172,7 @@ test('a token file that cannot be read is one problem, an empty one is a missing
   expect(parse('/nowhere')).toEqual([expect.stringMatching(/^cannot read --token-file: ENOENT/)])
   const empty = join(tempFolder(), 'token')
   writeFileSync(empty, '\n')
-  expect(parse(empty)).toEqual([expect.stringMatching(/^the backend token is missing/)])
+  expect(parse(empty)).toEqual([expect.stringMatching(/^the enrolment secret is missing/)])
 })
 
 test.each(['0', '-1', '1.5', 'two', '1e999'])('%s is no parallel size', (size) => {

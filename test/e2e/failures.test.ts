@@ -39,7 +39,7 @@ describe('the backend process is killed', () => {
     return children[0] ?? 0
   }
 
-  test('its clients get an honest error, the books say "lost", the next request works', async () => {
+  test('its clients get an honest error, the books say that it took its counts along, the next request works', async () => {
     const reader = new SseReader(await burrow.chatStream('count from 1 to 400'))
     const whole = burrow.post('/v1/chat/completions', {
       ...sum(burrow.model),
@@ -60,10 +60,11 @@ describe('the backend process is killed', () => {
       const all = burrow.usage()
       return all.length === 2 && all
     })
-    expect(rows.map(({ outcome, tokens_source }) => [outcome, tokens_source])).toEqual([
-      ['failed', 'lost'],
-      ['failed', 'lost'],
-    ])
+    // The last count that it told, if it lived long enough to tell one.
+    for (const { outcome, tokens_source } of rows) {
+      expect(outcome).toBe('failed')
+      expect(['last_reported', 'lost']).toContain(tokens_source)
+    }
 
     // While nobody is connected: 503, which the official client tries again.
     const early = await burrow.post('/v1/chat/completions', sum(burrow.model))
@@ -171,6 +172,36 @@ describe('a thread of the engine dies', () => {
   )
 })
 
+describe.runIf(process.platform === 'linux')('a thread of the engine never returns', () => {
+  const folder = makeTempFolder()
+  const kill: Kill = { rank: null, at: 'step', how: 'native', file: join(folder, 'kill') }
+  let burrow: RunningBurrow
+  beforeAll(async () => {
+    burrow = await RunningBurrow.start(['--step-timeout', '2'], {
+      BURROW_TEST_KILLS: JSON.stringify([kill]),
+      NODE_OPTIONS: `--import ${killerScript}`,
+    })
+  })
+  afterAll(async () => {
+    await burrow.stop()
+    removeFolder(folder)
+  })
+
+  test('its requests fail, and another process takes its place', async () => {
+    const ask = () => burrow.post('/v1/chat/completions', { ...sum(burrow.model), temperature: 0 })
+    arm(kill)
+    const answer = await ask()
+    expect(answer.status).toBe(500)
+    expect(await answer.json()).toMatchObject({ error: { code: 'engine_failed' } })
+    await burrow.process.printed(/backend process ended.*cannot be ended/)
+    const answered = await eventually(async () => {
+      const response = await ask()
+      return response.status === 200 && response.json()
+    }, 15_000)
+    expect(answered).toMatchObject({ choices: [{ message: { content: '3+5=8' } }] })
+  })
+})
+
 describe('two sides apart, a relay between them', () => {
   const home = makeTempFolder()
   let gateway: BurrowProcess
@@ -239,7 +270,7 @@ describe('two sides apart, a relay between them', () => {
     expect(answered).toMatchObject({ choices: [{ message: { content: '3+5=8' } }] })
   })
 
-  test('a revoked key stops its running stream within a second, and is refused from then on', async () => {
+  test('a revoked key stops its running stream, and is refused from then on', async () => {
     const second = await runJson(['keys', 'create', '--name', 'short-lived', '--home', home])
     const response = await fetch(`${url}/v1/chat/completions`, {
       method: 'POST',
@@ -259,11 +290,10 @@ describe('two sides apart, a relay between them', () => {
     const reader = new SseReader(response)
     await reader.next()
     await runJson(['keys', 'revoke', second.id, '--home', home])
-    const revokedAt = performance.now()
     const events = await reader.rest()
-    expect(performance.now() - revokedAt).toBeLessThan(1_000)
+    // An answer that was left to its end would have it.
     expect(events).not.toContain('[DONE]')
-    expect(JSON.parse(events.at(-1) ?? '')).toHaveProperty('error')
+    expect(JSON.parse(events.at(-1) ?? '')).toMatchObject({ error: { code: 'invalid_api_key' } })
     const refused = await fetch(`${url}/v1/models`, {
       headers: { authorization: `Bearer ${second.key}` },
     })

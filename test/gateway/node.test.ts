@@ -111,7 +111,7 @@ test('a lost pepper is said aloud at the start', async () => {
   const second = await startGateway(at(home), { log: lineLog((line) => logged.push(line)) })
   await second.close()
 
-  expect(logged.join('\n')).toMatch(/credentials of another pepper do not work.* keys=1 backends=0/)
+  expect(logged.join('\n')).toMatch(/keys of another pepper do not work.* keys=1/)
 })
 
 test('a drain lets a stream finish, refuses what is new, and then closes all', async () => {
@@ -175,12 +175,11 @@ test('close hurries a drain on', async () => {
   await connectBackend(gateway.url, gateway.token, handler)
   const answer = await gateway.post(chat, { model: 'tiger', stream: true })
   await ready
-  const drained = gateway.drain(60_000)
-  const before = performance.now()
+  // Far longer than this test may take.
+  const drained = gateway.drain(600_000)
   await gateway.close()
   await drained
 
-  expect(performance.now() - before).toBeLessThan(2000)
   expect(await answer.text()).toContain('gateway_draining')
 })
 

@@ -4,10 +4,19 @@ import { silentLog } from './silent-log.ts'
 import { BackendSession, type BackendSessionOptions } from '../../shared/tunnel/backend-session.ts'
 import type { TunnelHandler } from '../../shared/tunnel/exchange.ts'
 import { decodeMessage, encodeMessage, type Frame } from '../../shared/tunnel/frame.ts'
-import { GatewaySession } from '../../shared/tunnel/gateway-session.ts'
+import { GatewaySession, type GatewaySessionOptions } from '../../shared/tunnel/gateway-session.ts'
 import { limits, type Timing } from '../../shared/tunnel/limits.ts'
-import type { Hello } from '../../shared/tunnel/message.ts'
+import type { Hello } from '../../shared/tunnel/hello.ts'
 import type { Transport } from '../../shared/tunnel/transport.ts'
+
+/** The next turn of the event loop; workerd may lack Node's own. */
+const soon: (callback: () => void) => void =
+  globalThis.setImmediate ?? ((callback) => setTimeout(callback, 0))
+
+/** Lets messages that are under way arrive, and what they set off. */
+export const turns = async (count = 5): Promise<void> => {
+  for (let i = 0; i < count; i++) await new Promise<void>((resolve) => soon(resolve))
+}
 
 interface Receiver {
   receive(message: Uint8Array): void
@@ -17,19 +26,35 @@ interface Receiver {
 /** One end: delivers in order, each message in its own turn of the event loop. */
 export class MemoryTransport implements Transport {
   peer: Receiver | undefined
-  bufferedBytes = 0
   numMessages = 0
+  /** With more than this it says that it is full. */
+  capacityBytes = Infinity
   closedWith: { code: number; reason: string } | undefined
   /** While true nothing is delivered: messages pile up in `bufferedBytes`. */
   isBlocked = false
+  /** Told of each message before it is taken, and before it is delivered. */
+  onSend: ((message: Uint8Array) => void) | undefined
+  onArrive: ((message: Uint8Array) => void) | undefined
   readonly #held: (() => void)[] = []
+  #bufferedBytes = 0
+
+  get bufferedBytes(): number {
+    const isFull = this.#bufferedBytes > this.capacityBytes
+    return this.#bufferedBytes + (isFull ? limits.transportHighWaterBytes : 0)
+  }
+
+  set bufferedBytes(bytes: number) {
+    this.#bufferedBytes = bytes
+  }
 
   send(message: Uint8Array, sent: () => void): void {
     if (this.closedWith) return
-    this.bufferedBytes += message.byteLength
+    this.onSend?.(message)
+    this.#bufferedBytes += message.byteLength
     this.numMessages++
     this.#held.push(() => {
-      this.bufferedBytes -= message.byteLength
+      this.#bufferedBytes -= message.byteLength
+      this.onArrive?.(message)
       this.peer?.receive(message)
       sent()
     })
@@ -49,7 +74,7 @@ export class MemoryTransport implements Transport {
   }
 
   #deliverSoon(): void {
-    setImmediate(() => {
+    soon(() => {
       if (!this.isBlocked) this.#held.shift()?.()
     })
   }
@@ -58,9 +83,13 @@ export class MemoryTransport implements Transport {
 export const testHello: Hello = {
   instanceId: 'instance-1',
   generation: 1,
+  connectionIndex: 0,
   models: ['tiny'],
+  services: [],
+  capabilities: [],
   maxStreams: limits.streams,
   windowBytes: limits.requestWindowBytes,
+  connectionWindowBytes: limits.requestConnectionWindowBytes,
 }
 
 export type SessionPairOptions = {
@@ -71,26 +100,42 @@ export type SessionPairOptions = {
   readonly maxStreams?: number
   readonly windowBytes?: number
   readonly firstStreamId?: number
+  readonly connectionWindowBytes?: number
+  /** What else each end is to do. */
+  readonly gateway?: Partial<GatewaySessionOptions>
+  readonly backend?: Partial<BackendSessionOptions>
 }
 
-/** A gateway and a backend session that have shaken hands over memory. */
-export const sessionPair = async (options: SessionPairOptions) => {
-  const { handler, hello, log = silentLog, timing, ...gatewayOptions } = options
+/** A gateway and a backend session that have shaken hands over memory, or over the given transports. */
+export const sessionPair = async (
+  options: SessionPairOptions,
+  toBackend = new MemoryTransport(),
+  toGateway = new MemoryTransport(),
+) => {
+  const {
+    handler,
+    hello,
+    log = silentLog,
+    timing,
+    gateway: moreGateway,
+    backend: moreBackend,
+    ...gatewayOptions
+  } = options
   const common = { log, ...(timing && { timing }) }
-  const toBackend = new MemoryTransport()
-  const toGateway = new MemoryTransport()
   const welcomed = Promise.withResolvers<void>()
   const gateway = new GatewaySession(toBackend, {
     ...common,
     ...gatewayOptions,
     sessionId: 'session-1',
     onHello: () => {},
+    ...moreGateway,
   })
   const backendOptions: BackendSessionOptions = {
     ...common,
     handler,
     hello: { ...testHello, ...hello },
     onWelcome: () => welcomed.resolve(),
+    ...moreBackend,
   }
   const backend = new BackendSession(toGateway, backendOptions)
   toBackend.peer = backend

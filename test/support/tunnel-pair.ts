@@ -1,9 +1,13 @@
 /** Both ends of a tunnel over a real socket on 127.0.0.1. */
 import { once } from 'node:events'
-import { createServer } from 'node:http'
+import { createServer, type RequestListener } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { dial, type DialOptions, type Tunnel } from '../../backend/tunnel/dial.ts'
+import type { TunnelLogin } from '../../backend/tunnel/login.ts'
 import { TunnelAcceptor, type TunnelAcceptorOptions } from '../../gateway/tunnel/accept.ts'
+import { LoginRefused } from '../../gateway/auth/login-refused.ts'
+import type { BackendIdentity } from '../../gateway/tunnel/backend-connection.ts'
 import { BackendRegistry } from '../../gateway/tunnel/registry.ts'
 import { lineLog, type Log } from '../../shared/log.ts'
 import type { OpenRequest } from '../../shared/tunnel/exchange.ts'
@@ -20,6 +24,10 @@ export const fastTiming: Timing = {
   tickMs: 20,
   cancelMs: 400,
   settleMs: 200,
+  usageMs: 20,
+  statusMs: 20,
+  syncMs: 300,
+  resetWindowMs: 1_000,
 }
 
 export const memoryLog = (): Log & { readonly lines: string[] } => {
@@ -35,10 +43,24 @@ export type TestGateway = {
   close(): Promise<void>
 }
 
+export type TestGatewayOptions = Partial<Omit<TunnelAcceptorOptions, 'login'>> & {
+  /** In place of accepting `token-NAME` as the token of backend NAME. */
+  readonly authenticate?: (token: string) => Promise<BackendIdentity | null>
+  /** In place of both. */
+  readonly login?: TunnelAcceptorOptions['login']
+  /** Serves wss:// with them. */
+  readonly tls?: { readonly key: string; readonly cert: string }
+}
+
+const tokenOwner = async (token: string): Promise<BackendIdentity | null> => {
+  const name = /^token-(\w+)$/.exec(token)?.[1]
+  return name === undefined ? null : { backendId: name, name }
+}
+
 /** Accepts `token-NAME` as the token of backend NAME. */
 export const startGateway = async (
   timing: Timing = defaultTiming,
-  { authenticate }: Partial<Pick<TunnelAcceptorOptions, 'authenticate'>> = {},
+  { authenticate = tokenOwner, login, tls, ...options }: TestGatewayOptions = {},
   atPort = 0,
 ): Promise<TestGateway> => {
   const log = memoryLog()
@@ -47,14 +69,21 @@ export const startGateway = async (
     registry,
     log,
     timing,
-    authenticate:
-      authenticate ??
-      (async (token) => {
-        const name = /^token-(\w+)$/.exec(token)?.[1]
-        return name === undefined ? null : { backendId: name, name }
-      }),
+    login: login ?? {
+      withToken: async (token) => {
+        const identity = await authenticate(token)
+        if (!identity) throw new LoginRefused('This gateway does not know this backend token.')
+        return { ...identity, models: null, publicKey: null, expiresAtMs: null }
+      },
+      withTunnelKey: () => Promise.reject(new LoginRefused('no tunnel key')),
+      isProof: async () => false,
+      isInForce: async () => true,
+      hasTunnelKey: false,
+    },
+    ...options,
   })
-  const server = createServer((_request, response) => response.writeHead(404).end())
+  const notFound: RequestListener = (_request, response) => response.writeHead(404).end()
+  const server = tls ? createTlsServer(tls, notFound) : createServer(notFound)
   server.on('upgrade', (request, socket, head) => {
     if (!acceptor.handleUpgrade(request, socket, head)) socket.end('HTTP/1.1 404 Not Found\r\n\r\n')
   })
@@ -63,7 +92,7 @@ export const startGateway = async (
   const { port } = server.address() as AddressInfo
   return {
     port,
-    url: `ws://127.0.0.1:${port}/tunnel`,
+    url: `${tls ? 'wss' : 'ws'}://127.0.0.1:${port}/tunnel`,
     registry,
     log,
     async close() {
@@ -75,10 +104,23 @@ export const startGateway = async (
   }
 }
 
-export const dialTest = (
-  options: Pick<DialOptions, 'url' | 'handler'> & Partial<DialOptions>,
-): Tunnel =>
-  dial({ token: 'token-a', models: ['tiny'], log: memoryLog(), random: () => 0, ...options })
+/** Presents the same token each time. */
+export const fixedLogin = (token: string): TunnelLogin => ({
+  headers: async () => ({ authorization: `Bearer ${token}` }),
+})
+
+/** `token` is a short form of `login`. */
+export const dialTest = ({
+  token = 'token-a',
+  ...options
+}: Pick<DialOptions, 'url' | 'handler'> & Partial<DialOptions> & { token?: string }): Tunnel =>
+  dial({
+    login: fixedLogin(token),
+    models: ['tiny'],
+    log: memoryLog(),
+    random: () => 0,
+    ...options,
+  })
 
 /** A request to `/v1/test` with `body`. */
 export const testRequest = (body: string | Uint8Array | null = null): OpenRequest => ({

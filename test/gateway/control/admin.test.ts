@@ -69,6 +69,8 @@ describe.each([
       hint: token.reveal().slice(-4),
       createdAt: expect.any(Number),
       revokedAt: null,
+      login: 'secret',
+      scope: null,
       connected: false,
       models: [],
       health: null,
@@ -82,6 +84,22 @@ describe.each([
       [backend.id, false],
       [again.backend.id, true],
     ])
+  })
+
+  test('keeps of an enrolment its models and no secret', async () => {
+    const { admin, logged } = await start()
+    const { backend, token } = await admin.enrollBackend('gpu', ['tiger', 'lion', 'tiger'])
+
+    expect(backend.scope).toEqual(['tiger', 'lion'])
+    expect(await admin.listBackends()).toEqual([backend])
+    expect(JSON.stringify([await admin.listBackends(), logged])).not.toContain(token.reveal())
+    expect(token.reveal()).toMatch(/^brt_\w{36}$/)
+    const many = Array.from({ length: 257 }, (_, i) => `model-${i}`)
+    for (const models of [[], [''], ['a b'], ['x'.repeat(257)], many]) {
+      await expect(admin.enrollBackend('other', models)).rejects.toThrow(
+        '--model takes a served model name of visible ASCII characters, up to 256 times',
+      )
+    }
   })
 
   test('says what is wrong with a request', async () => {
@@ -176,11 +194,11 @@ test('the first key is made once, and never again even when it was revoked', asy
   expect(await first.admin.ensureFirstKey()).toBeNull()
 })
 
-test('a rotated backend token keeps the backend and voids the token before', async () => {
+test('a renewed enrolment keeps the backend and voids the secret before', async () => {
   const gateway = await testGateway()
-  const first = await gateway.admin.rotateBackendToken('local')
+  const first = await gateway.admin.renewEnrolment('local')
   const old = await connectBackend(gateway.url, first.token, async () => new Response())
-  const second = await gateway.admin.rotateBackendToken('local')
+  const second = await gateway.admin.renewEnrolment('local')
 
   expect(second.backend.id).toBe(first.backend.id)
   expect(await old.closed).toMatchObject({ code: 4001 })
