@@ -1,5 +1,5 @@
 /** The flags that the gateway and its commands take; config.ts checks their values. */
-import { homeFlag, type FlagTable } from '../shared/flags.ts'
+import { drainTimeoutFlag, homeFlag, type FlagTable } from '../shared/flags.ts'
 
 const listening = ['up', 'gateway']
 const administration = ['keys', 'backends', 'services']
@@ -36,6 +36,7 @@ export const gatewayFlags = {
     variable: 'none',
     commands: ['services'],
   },
+  'drain-timeout': drainTimeoutFlag,
   'trusted-proxy': {
     value: 'ADDRESS',
     help: 'proxy in front, as an address or CIDR range: its X-Forwarded-For is believed',

@@ -1,7 +1,6 @@
 /** A body whose first bytes are read before anybody is told that there is one. */
 
 type ByteReader = Pick<ReadableStreamDefaultReader<Uint8Array>, 'read' | 'cancel'>
-
 type Read = Awaited<ReturnType<ByteReader['read']>>
 
 export class ReadAhead {

@@ -3,6 +3,7 @@ import { setImmediate } from 'node:timers/promises'
 import { parentPort, workerData } from 'node:worker_threads'
 import { ortApi } from '../onnxruntime/api.ts'
 import { HandleTable, noteHandlesIn } from '../onnxruntime/handle-table.ts'
+import { moveIntoHugePages } from '../onnxruntime/huge-pages.ts'
 import { openDecoder } from '../sharding/sharded-decoder.ts'
 import { openTokenDecoder } from '../tokenizer/token-decoder.ts'
 import type { GenerationRequest } from './generation.ts'
@@ -94,4 +95,13 @@ port.on('message', (message: ToEngine) => {
   void runSteps()
 })
 
+/** A little after each step. */
+const moveMemory = async (): Promise<void> => {
+  for (const _ of moveIntoHugePages()) {
+    await setImmediate()
+    if (isClosing) return
+  }
+}
+
 tell({ type: 'ready' })
+void moveMemory()

@@ -70,6 +70,7 @@ describe.each([
       createdAt: expect.any(Number),
       revokedAt: null,
       login: 'secret',
+      draining: false,
       scope: null,
       connected: false,
       models: [],

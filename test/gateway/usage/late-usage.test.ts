@@ -37,7 +37,7 @@ const openBooks = async () => {
   const { db, close } = await openDatabase(join(tempFolder(), 'burrow.db'))
   onTestFinished(close)
   await insertApiKey(db, { id: 'key_1', name: 'a', digest: 'a', ...credential })
-  await db.insert(backends).values({ id: 'be_1', name: 'gpu', hint: 'abcd', createdAt: 1 })
+  await db.insert(backends).values({ id: 'be_1', name: 'gpu', hint: 'wxyz', createdAt: 1 })
   const ticket = sealTicket(pepper, request) ?? ''
   return {
     db,
@@ -72,6 +72,18 @@ test('a final count is final', async () => {
 
   expect(await settle({})).toBe(true)
   expect(await rows()).toEqual([{ ...settled, tokensSource: 'reported' }])
+})
+
+test('a final count wins, however it interleaves with the record of the request that it is of', async () => {
+  for (let numTurns = 0; numTurns < 12; numTurns++) {
+    const { db, rows, settle, ticket } = await openBooks()
+    const settling = settle({ ticket })
+    for (let i = 0; i < numTurns; i++) await Promise.resolve()
+    await insertUsageRecord(db, { ...settled, tokensSource: 'lost', completionTokens: 0 })
+
+    expect(await settling).toBe(true)
+    expect(await rows()).toEqual([{ ...settled, ...usage, tokensSource: 'reported' }])
+  }
 })
 
 test('a request that its gateway did not live to enter is entered from its ticket, once', async () => {

@@ -7,23 +7,30 @@ import { printTable } from '../statistics.ts'
 import { installPeer, peerVersion } from './node-llama-cpp.ts'
 import { measurePeer, type PeerTuning } from './peer.ts'
 
-/** By what a person would try first. A process of each takes about 8 s, and so a round a minute. */
-const tunings: Readonly<Record<string, PeerTuning>> = Object.fromEntries(
-  [
-    [2, 512],
-    [2, 128],
-    [1, 512],
-  ].flatMap(([threads = 1, batchSize = 1]) =>
-    [false, true].map((flashAttention): [string, PeerTuning] => {
-      const attention = flashAttention ? 'flash' : 'no flash'
-      const name = `${threads} ${threads === 1 ? 'thread' : 'threads'}, batch ${batchSize}, ${attention}`
-      return [name, { flashAttention, batchSize, threads, useMmap: true }]
-    }),
-  ),
-)
+const ground: PeerTuning = {
+  flashAttention: true,
+  batchSize: 512,
+  threads: 2,
+  useMmap: true,
+  hugePages: true,
+}
 
-export const tunePeer = async ({ embedding, rounds }: BenchOptions): Promise<void> => {
+/** More would take longer than anybody waits: a process of each takes 5 to 14 s. */
+const maxRounds = 3
+
+/** What a person would try first, for two cores. */
+const tunings: Readonly<Record<string, PeerTuning>> = {
+  'flash attention, batch 512, 2 threads, huge pages': ground,
+  'no huge pages': { ...ground, hugePages: false },
+  'batch 128': { ...ground, batchSize: 128 },
+  'no flash attention': { ...ground, flashAttention: false },
+  'no flash attention, batch 128': { ...ground, flashAttention: false, batchSize: 128 },
+  '1 thread': { ...ground, threads: 1 },
+}
+
+export const tunePeer = async ({ embedding, ...options }: BenchOptions): Promise<void> => {
   installPeer()
+  const rounds = Math.min(maxRounds, options.rounds)
   const model = randomLlama(shape135M, embedding)
   const names = Object.keys(tunings)
   const systems = Object.entries(tunings).map(([name, tuning]) => [
