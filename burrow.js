@@ -2,9 +2,8 @@
 // Plain JavaScript that any Node can read: it checks the version, then hands over to burrow.ts.
 const [major, minor] = process.versions.node.split('.').map(Number)
 if (major > 24 || (major === 24 && minor >= 12)) {
-  // Compiled and stripped sources are kept, which saves half of the next start.
-  const { enableCompileCache } = await import('node:module')
-  enableCompileCache()
+  const { keepCompiled } = await import('./compile-cache.js')
+  keepCompiled()
   await import('./burrow.ts')
 } else {
   console.error(

@@ -148,6 +148,7 @@ const loadModel = async (config: BackendConfig, log: Log) => {
   const engine = await startEngine(log, {
     modelFolder,
     graphFolder,
+    tokenizer,
     fingerprint: manifest.fingerprint,
     numSlots,
     maxNumSeqs,

@@ -1,11 +1,14 @@
 /** A cursor over the beginning of a GGUF file: its numbers and texts, little-endian. */
+import { isUtf8 } from 'node:buffer'
+import { GgufTexts } from './gguf-texts.ts'
 
 /** The bytes given end before what is read does: the file may go on. */
 export class EndOfBytes extends Error {
   override readonly name = 'EndOfBytes'
 }
 
-const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+/** Of what tells how long a text is. */
+const lengthBytes = 8
 
 /** Every reader throws EndOfBytes where the bytes end too early. */
 export class GgufCursor {
@@ -36,11 +39,23 @@ export class GgufCursor {
     return Number(this.#view.getBigUint64(this.#skip(8), true))
   }
 
-  /** @throws TypeError unless it is UTF-8 */
+  /** @throws Error unless it is UTF-8 */
   text(): string {
-    const length = this.uint64()
-    const from = this.#skip(length)
-    return decoder.decode(this.#bytes.subarray(from, from + length))
+    return this.texts(1).at(0) ?? ''
+  }
+
+  /** So many texts in a row. @throws Error unless they are UTF-8 */
+  texts(count: number): GgufTexts {
+    // The length of each is in the file: no count makes the list longer than the bytes are.
+    if (count * lengthBytes > this.#bytes.length - this.#at) throw new EndOfBytes()
+    const ranges = new Uint32Array(2 * count)
+    for (let i = 0; i < ranges.length; i += 2) {
+      const length = this.uint64()
+      const from = this.#skip(length)
+      if (!isUtf8(this.#bytes.subarray(from, from + length))) throw new Error('a text is no UTF-8')
+      ranges.set([from, from + length], i)
+    }
+    return new GgufTexts(this.#bytes, ranges)
   }
 
   /** A copy of the next bytes, from the start of its buffer. */

@@ -1,5 +1,6 @@
 /** Typed reading of a GGUF file's metadata. */
 import { ModelFolderError } from '../model-folder-error.ts'
+import { GgufTexts, type TextList } from './gguf-texts.ts'
 import type { GgufValue } from './gguf-value.ts'
 
 /** Every reader answers undefined for a key left out and throws ModelFolderError for a wrong one. */
@@ -54,9 +55,9 @@ export class GgufMetadata {
     return value
   }
 
-  strings(key: string): readonly string[] | undefined {
+  strings(key: string): TextList | undefined {
     const value = this.#values.get(key)
-    if (value === undefined || Array.isArray(value)) return value
+    if (value === undefined || value instanceof GgufTexts) return value
     throw this.error(`${key} must be an array of strings`)
   }
 

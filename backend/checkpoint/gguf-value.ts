@@ -1,5 +1,6 @@
 /** The typed values of GGUF's metadata (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md). */
 import type { GgufCursor } from './gguf-cursor.ts'
+import type { GgufTexts } from './gguf-texts.ts'
 
 export type NumberArray =
   | Uint8Array
@@ -15,7 +16,7 @@ export type NumberArray =
  * 64-bit integers are numbers: beyond 2^53 they lose their last digits. An array of booleans is one
  * of bytes.
  */
-export type GgufValue = number | boolean | string | NumberArray | readonly string[]
+export type GgufValue = number | boolean | string | NumberArray | GgufTexts
 
 const boolType = 7
 const textType = 8
@@ -46,16 +47,13 @@ const readBoolean = (cursor: GgufCursor): boolean => {
   throw new Error(`a boolean is ${byte}`)
 }
 
-const readArray = (cursor: GgufCursor): NumberArray | string[] => {
+const readArray = (cursor: GgufCursor): NumberArray | GgufTexts => {
   const type = cursor.uint32()
   const length = cursor.uint64()
   const numbers = numberTypes.get(type === boolType ? 0 : type)
   if (numbers !== undefined) return numbers.read(cursor.bytes(length * numbers.bytes).buffer)
   if (type !== textType) throw new Error(`an array is of type ${type}, which is not supported`)
-  // A text takes at least eight bytes: no length makes this longer than the bytes are.
-  const texts: string[] = []
-  for (let i = 0; i < length; i++) texts.push(cursor.text())
-  return texts
+  return cursor.texts(length)
 }
 
 /**

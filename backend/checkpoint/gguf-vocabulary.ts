@@ -1,5 +1,6 @@
 /** The vocabulary that a GGUF file carries, checked but not interpreted. */
 import { GgufFile } from './gguf-file.ts'
+import type { TextList } from './gguf-texts.ts'
 
 /**
  * The fields `tokenizer.ggml.*` (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md#tokenizer);
@@ -11,13 +12,13 @@ export type GgufVocabulary = {
   /** Which pre-tokenizer splits the text, for `gpt2`: `llama-bpe`, `smollm`, … */
   readonly pre: string | undefined
   /** By token id. */
-  readonly tokens: readonly string[]
+  readonly tokens: TextList
   /** By token id, for `llama`. */
   readonly scores: ArrayLike<number> | undefined
   /** By token id: 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte. */
   readonly tokenTypes: ArrayLike<number> | undefined
   /** "left right", the first to be merged first, for `gpt2`. */
-  readonly merges: readonly string[] | undefined
+  readonly merges: TextList | undefined
   readonly bosId: number | undefined
   readonly eosId: number | undefined
   readonly unknownId: number | undefined

@@ -2,7 +2,9 @@
  * Texts of the kinds that people send to a model, to measure how large its keys and values become: prose
  * in a few languages, dialogue, code, data, numbers.
  */
-export const calibrationTexts: readonly string[] = [
+import type { Tokenizer } from '../tokenizer/tokenizer.ts'
+
+const calibrationTexts: readonly string[] = [
   `The town lies where two rivers meet, and for three hundred years nobody had thought of building a bridge
 over both of them. People on the east bank sold salt and bought wool; people on the west bank did the
 opposite, and the ferryman grew rich. When the engineer arrived in the spring of 1874 with a folder full
@@ -51,3 +53,7 @@ du pain encore chaud et, parfois, un vieux livre. ¿Dónde está la biblioteca? 
 izquierda. Поезд опаздывает на двадцать минут. 電車は二十分遅れています。 مرحبا بالعالم 👋🙂
 1. First  2. Second  3. Third — 50 % of 80 is 40; 2^10 = 1024; 0.1 + 0.2 = 0.30000000000000004`,
 ]
+
+/** Their tokens, some of which the model may have no row for. */
+export const calibrationTokensOf = (tokenizer: Pick<Tokenizer, 'encode'>): number[][] =>
+  calibrationTexts.map((text) => tokenizer.encode(text, true))

@@ -3,6 +3,8 @@ import { Worker } from 'node:worker_threads'
 import { ApiError } from '../../shared/errors.ts'
 import type { Log } from '../../shared/log.ts'
 import { createHandleMemory } from '../onnxruntime/handle-table.ts'
+import type { Tokenizer } from '../tokenizer/tokenizer.ts'
+import { calibrationTokensOf } from './calibration-texts.ts'
 import { checkRequest } from './check-request.ts'
 import {
   noStats,
@@ -44,7 +46,11 @@ export const engineUnavailable = (retryAfterSeconds: number): ApiError =>
     retryAfterSeconds,
   })
 
-export type OnnxEngineOptions = Omit<EngineThreadData, 'handles' | 'stepMarks'> & {
+export type OnnxEngineOptions = Omit<
+  EngineThreadData,
+  'handles' | 'stepMarks' | 'tokenDecoder' | 'calibrationTokens'
+> & {
+  readonly tokenizer: Pick<Tokenizer, 'decoderData' | 'encode'>
   /** Requests in the engine at most, running and waiting; more are refused. */
   readonly maxNumRequests: number
   /** A step that takes longer is stuck, and the engine ends. Default: {@link defaultStepTimeoutMs}. */
@@ -119,7 +125,14 @@ export class OnnxEngine implements Engine {
   ): Promise<OnnxEngine> {
     signal?.throwIfAborted()
     const stepMarks = createStepMarks()
-    const workerData: EngineThreadData = { ...options, handles, stepMarks }
+    const { tokenizer, ...others } = options
+    const workerData: EngineThreadData = {
+      ...others,
+      tokenDecoder: tokenizer.decoderData,
+      calibrationTokens: options.cacheDtype === 'int8' ? calibrationTokensOf(tokenizer) : [],
+      handles,
+      stepMarks,
+    }
     const worker = new Worker(new URL('./thread.ts', import.meta.url), { workerData })
     const engine = new OnnxEngine(worker, options, log, stepMarks)
     const terminate = (): void => void worker.terminate()

@@ -1,10 +1,11 @@
 /** What the HTTP thread and the engine thread tell each other. */
 import type { RopeOverride } from '../checkpoint/rope-scaling.ts'
 import type { CacheDtype } from '../graph/cache-dtype.ts'
+import type { TokenDecoderData } from '../tokenizer/token-decoder.ts'
 import type { GenerationEvent, GenerationRequest, ThreadStats } from './generation.ts'
 
 export type EngineThreadData = {
-  /** Where the tokenizer is. */
+  /** What was converted. */
   readonly modelFolder: string
   /** Where the converted graph is. */
   readonly graphFolder: string
@@ -17,6 +18,10 @@ export type EngineThreadData = {
   readonly maxNumBatchedTokens: number
   readonly vocabSize: number
   readonly endOfSequenceTokens: readonly number[]
+  /** Makes text of tokens as the HTTP thread's tokenizer does. */
+  readonly tokenDecoder: TokenDecoderData
+  /** The tokens of the texts that an int8 KV cache is measured with; none for another cache. */
+  readonly calibrationTokens: readonly (readonly number[])[]
   readonly intraOpNumThreads: number
   /** Of the KV cache; default: float32. */
   readonly cacheDtype?: CacheDtype | undefined

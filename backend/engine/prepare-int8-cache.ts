@@ -4,17 +4,20 @@ import { withFolderLock } from '../conversion/folder-lock.ts'
 import { hasInt8Cache, writeInt8Cache } from '../graph/int8-cache.ts'
 import { ModelFolderError } from '../model-folder-error.ts'
 import { calibrateCache } from '../sharding/calibrate-cache.ts'
-import type { Tokenizer } from '../tokenizer/tokenizer.ts'
-import { calibrationTexts } from './calibration-texts.ts'
 import type { EngineThreadData } from './messages.ts'
 
 type Converted = Pick<
   EngineThreadData,
-  'graphFolder' | 'modelFolder' | 'ropeOverride' | 'vocabSize' | 'intraOpNumThreads'
+  | 'graphFolder'
+  | 'modelFolder'
+  | 'ropeOverride'
+  | 'vocabSize'
+  | 'intraOpNumThreads'
+  | 'calibrationTokens'
 >
 
 /** @throws ModelFolderError, OrtError */
-export const prepareInt8Cache = async (tokenizer: Tokenizer, model: Converted): Promise<void> => {
+export const prepareInt8Cache = async (model: Converted): Promise<void> => {
   const { graphFolder } = model
   if (hasInt8Cache(graphFolder)) return
   try {
@@ -27,17 +30,21 @@ export const prepareInt8Cache = async (tokenizer: Tokenizer, model: Converted): 
   }
   // A conversion to the same folder must not replace the weights meanwhile.
   await withFolderLock(`${await realpath(graphFolder)}.lock`, { onWait: () => {} }, async () => {
-    if (!hasInt8Cache(graphFolder)) await measureAndWrite(tokenizer, model)
+    if (!hasInt8Cache(graphFolder)) await measureAndWrite(model)
   })
 }
 
-const measureAndWrite = async (
-  tokenizer: Tokenizer,
-  { graphFolder, modelFolder, ropeOverride, vocabSize, intraOpNumThreads }: Converted,
-): Promise<void> => {
-  const texts = calibrationTexts.map((text) =>
+const measureAndWrite = async ({
+  graphFolder,
+  modelFolder,
+  ropeOverride,
+  vocabSize,
+  intraOpNumThreads,
+  calibrationTokens,
+}: Converted): Promise<void> => {
+  const texts = calibrationTokens.map((tokens) =>
     // Some tokenizers know tokens that their model has no row for.
-    tokenizer.encode(text, true).filter((token) => token < vocabSize),
+    tokens.filter((token) => token < vocabSize),
   )
   if (texts.every((text) => text.length === 0)) {
     throw new ModelFolderError(

@@ -1,7 +1,7 @@
 /** The generation loop: schedule → run → sample → commit, once per {@link StepLoop.step}. */
 import type { Decoder } from '../graph/decoder.ts'
 import { Detokenizer } from '../tokenizer/detokenizer.ts'
-import type { Tokenizer } from '../tokenizer/tokenizer.ts'
+import type { TokenDecoder } from '../tokenizer/token-decoder.ts'
 import { DecodePipeline, type PipelinePort } from './decode-pipeline.ts'
 import type {
   GenerationEnd,
@@ -32,7 +32,7 @@ export type StepLoopOptions = SchedulerLimits & {
 
 export class StepLoop {
   readonly #decoder: DecoderPort
-  readonly #tokenizer: Tokenizer
+  readonly #tokenDecoder: TokenDecoder
   readonly #options: StepLoopOptions
   readonly #scheduler: Scheduler<Sequence>
   readonly #scratch: SamplerScratch
@@ -45,9 +45,9 @@ export class StepLoop {
   #generatedTokens = 0
   #prefilledTokens = 0
 
-  constructor(decoder: DecoderPort, tokenizer: Tokenizer, options: StepLoopOptions) {
+  constructor(decoder: DecoderPort, tokenDecoder: TokenDecoder, options: StepLoopOptions) {
     this.#decoder = decoder
-    this.#tokenizer = tokenizer
+    this.#tokenDecoder = tokenDecoder
     this.#options = options
     this.#pipeline = hasStages(decoder) ? new DecodePipeline(decoder) : null
     this.#scheduler = new Scheduler(options, decoder)
@@ -67,7 +67,7 @@ export class StepLoop {
   }
 
   add(request: GenerationRequest): void {
-    const detokenizer = new Detokenizer(this.#tokenizer, request.promptTokens)
+    const detokenizer = new Detokenizer(this.#tokenDecoder, request.promptTokens)
     const sequence = new Sequence(request, detokenizer, this.#options.endOfSequenceTokens)
     this.#sequences.set(request.id, sequence)
     this.#scheduler.add(sequence)

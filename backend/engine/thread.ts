@@ -5,10 +5,9 @@ import { ortApi } from '../onnxruntime/api.ts'
 import { HandleTable, noteHandlesIn } from '../onnxruntime/handle-table.ts'
 import { moveIntoHugePages } from '../onnxruntime/huge-pages.ts'
 import { openDecoder } from '../sharding/sharded-decoder.ts'
-import { loadTextFormat } from '../tokenizer/load-tokenizer.ts'
+import { openTokenDecoder } from '../tokenizer/token-decoder.ts'
 import type { GenerationRequest } from './generation.ts'
 import type { EngineThreadData, FromEngine, ToEngine } from './messages.ts'
-import { prepareInt8Cache } from './prepare-int8-cache.ts'
 import { StepLoop } from './step-loop.ts'
 import { StepMarks } from './step-watch.ts'
 import { computeInBackground } from '../thread-priority.ts'
@@ -23,8 +22,11 @@ computeInBackground()
 new HandleTable(data.handles).releaseAll(ortApi())
 noteHandlesIn(data.handles)
 
-const { tokenizer } = await loadTextFormat(data.modelFolder)
-if (data.cacheDtype === 'int8') await prepareInt8Cache(tokenizer, data)
+if (data.cacheDtype === 'int8') {
+  // A third of the thread's modules, which it needs only then.
+  const { prepareInt8Cache } = await import('./prepare-int8-cache.ts')
+  await prepareInt8Cache(data)
+}
 const decoder = openDecoder(data.graphFolder, {
   slots: data.numSlots,
   capacity: data.maxModelLen,
@@ -41,7 +43,7 @@ if (data.fingerprint !== undefined && data.fingerprint !== decoder.manifest.fing
     `the converted model in ${data.graphFolder} was replaced by another one: restart the backend`,
   )
 }
-const loop = new StepLoop(decoder, tokenizer, {
+const loop = new StepLoop(decoder, openTokenDecoder(data.tokenDecoder), {
   numSlots: data.numSlots,
   maxNumSeqs: data.maxNumSeqs,
   maxNumBatchedTokens: data.maxNumBatchedTokens,

@@ -2,7 +2,7 @@
  * Byte pieces `<0x00>` … `<0xFF>`, by which a vocabulary writes characters it has no piece for, and
  * their way back to text.
  */
-import { pieceTypes, type Piece } from './sentencepiece-model.ts'
+import { pieceTypes, type Pieces } from './sentencepiece-pieces.ts'
 
 const replacement = '\uFFFD'
 const utf8 = new TextDecoder('utf-8', { ignoreBOM: true })
@@ -14,10 +14,10 @@ export const byteOf = (piece: string): number | undefined => {
 }
 
 /** The id of each byte's piece. @throws Error unless there are all 256 */
-export const byteTokenIds = (pieces: readonly Piece[]): Int32Array => {
+export const byteTokenIds = (pieces: Pieces): Int32Array => {
   const ids = new Int32Array(256).fill(-1)
-  for (const [id, { text, type }] of pieces.entries()) {
-    const byte = type === pieceTypes.byte ? byteOf(text) : undefined
+  for (let id = 0; id < pieces.size; id++) {
+    const byte = pieces.type(id) === pieceTypes.byte ? byteOf(pieces.text(id)) : undefined
     if (byte !== undefined) ids[byte] = id
   }
   const missing = ids.indexOf(-1)

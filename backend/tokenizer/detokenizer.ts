@@ -5,7 +5,7 @@
  * Tokens are decoded together with the ones just before them, since a tokenizer's decoder may treat
  * the beginning of its input differently (a leading space, a run of byte tokens).
  */
-import type { Tokenizer } from './tokenizer.ts'
+import type { TokenDecoder } from './token-decoder.ts'
 
 const replacement = '\uFFFD'
 
@@ -19,22 +19,22 @@ const maxIncompleteTokens = 3
 const maxContextTokens = 5
 
 export class Detokenizer {
-  readonly #tokenizer: Pick<Tokenizer, 'decode'>
+  readonly #decoder: TokenDecoder
   /** Tokens whose text is out and that give the next ones their context. */
   #context: number[] = []
   /** Tokens whose text is not out yet. */
   #held: number[] = []
 
   /** @param promptTail the last tokens of the prompt, which the first new token follows */
-  constructor(tokenizer: Pick<Tokenizer, 'decode'>, promptTail: readonly number[] = []) {
-    this.#tokenizer = tokenizer
+  constructor(decoder: TokenDecoder, promptTail: readonly number[] = []) {
+    this.#decoder = decoder
     this.#context = promptTail.slice(-maxContextTokens)
   }
 
   /** The text that `token` completes; may be empty. */
   push(token: number): string {
     this.#held.push(token)
-    const whole = this.#tokenizer.decode([...this.#context, ...this.#held])
+    const whole = this.#decoder.decode([...this.#context, ...this.#held])
     if (!whole.endsWith(replacement)) return this.#release(this.#held.length)
     return this.#held.length < maxHeldTokens ? '' : this.#release(this.#settledTokens())
   }
@@ -51,7 +51,7 @@ export class Detokenizer {
     // Tokens without text, such as special ones, give no context: the next one would look like a
     // beginning and lose its space.
     if (text !== '') this.#context = tokens
-    else if (this.#tokenizer.decode(this.#context) === '') {
+    else if (this.#decoder.decode(this.#context) === '') {
       this.#context = [...this.#context, ...tokens].slice(-maxContextTokens)
     }
     this.#held = this.#held.slice(count)
@@ -66,14 +66,14 @@ export class Detokenizer {
     const whole = this.#textOf(this.#held).length
     for (let count = this.#held.length - maxIncompleteTokens; count > 0; count -= 1) {
       const left = this.#textOf(this.#held.slice(0, count)).length
-      if (left + this.#tokenizer.decode(this.#held.slice(count)).length === whole) return count
+      if (left + this.#decoder.decode(this.#held.slice(count)).length === whole) return count
     }
     return this.#held.length
   }
 
   #textOf(tokens: readonly number[]): string {
-    const before = this.#tokenizer.decode(this.#context)
-    const whole = this.#tokenizer.decode([...this.#context, ...tokens])
+    const before = this.#decoder.decode(this.#context)
+    const whole = this.#decoder.decode([...this.#context, ...tokens])
     return whole.slice(commonLength(before, whole))
   }
 }

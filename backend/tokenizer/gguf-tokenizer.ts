@@ -10,7 +10,7 @@ import { ChatTemplate } from './chat-template.ts'
 import { preTokenizerOf } from './gguf-pre-tokenizers.ts'
 import { HuggingFaceTokenizer } from './hugging-face-tokenizer.ts'
 import { LlamaTokenizer } from './llama-tokenizer.ts'
-import { pieceTypes } from './sentencepiece-model.ts'
+import { PiecesBuilder, pieceTypes } from './sentencepiece-pieces.ts'
 import { SentencePiece } from './sentencepiece.ts'
 import type { Tokenizer } from './tokenizer.ts'
 
@@ -39,7 +39,7 @@ export const ggufChatTemplate = (
   const named = { bos_token: bosId, eos_token: eosId, unk_token: unknownId }
   const specialTokens: Record<string, string> = {}
   for (const [name, id] of Object.entries(named)) {
-    const text = id === undefined ? undefined : tokens[id]
+    const text = id === undefined ? undefined : tokens.at(id)
     if (text !== undefined) specialTokens[name] = text
   }
   try {
@@ -57,18 +57,24 @@ const checkVocabulary = ({ tokens, scores, tokenTypes, ...ids }: GgufVocabulary)
     }
   }
   for (const [name, id] of Object.entries({ bos: ids.bosId, eos: ids.eosId })) {
-    if (id !== undefined && !(id in tokens)) throw new Error(`its ${name} token ${id} is no token`)
+    if (id !== undefined && id >= tokens.length)
+      throw new Error(`its ${name} token ${id} is no token`)
   }
 }
 
 /** Tokens that llama.cpp cuts out of the text first. */
-const addedTokens = ({ tokens, tokenTypes }: GgufVocabulary): AddedToken[] =>
-  tokens.flatMap((content, id) => {
+const addedTokens = ({ tokens, tokenTypes }: GgufVocabulary): AddedToken[] => {
+  const added: AddedToken[] = []
+  for (let id = 0; id < tokens.length; id++) {
     const type = tokenTypes?.[id]
     const special = type === pieceTypes.control || type === pieceTypes.unknown
-    if (content === '' || (!special && type !== pieceTypes.userDefined)) return []
-    return [{ id, content, special, lstrip: false, rstrip: false, singleWord: false }]
-  })
+    if (!special && type !== pieceTypes.userDefined) continue
+    const content = tokens.at(id) ?? ''
+    if (content === '') continue
+    added.push({ id, content, special, lstrip: false, rstrip: false, singleWord: false })
+  }
+  return added
+}
 
 const edgeIds = (name: string, isAdded: boolean, id: number | undefined): number[] => {
   if (!isAdded) return []
@@ -80,16 +86,18 @@ const sentencePieceTokenizer = (vocabulary: GgufVocabulary): LlamaTokenizer => {
   // The ids that SentencePiece has where nothing else is said.
   const { tokens, scores, tokenTypes, bosId = 1, eosId = 2, unknownId = 0 } = vocabulary
   if (scores === undefined) throw new Error('its tokenizer has no scores')
-  const pieces = tokens.map((text, id) => ({
+  const pieces = new PiecesBuilder()
+  let byteFallback = false
+  for (let id = 0; id < tokens.length; id++) {
+    const type = id === unknownId ? pieceTypes.unknown : (tokenTypes?.[id] ?? pieceTypes.normal)
+    byteFallback ||= type === pieceTypes.byte
     // llama.cpp, too, names what has no name.
-    text: text === '' ? `[EMPTY_${id}]` : text,
-    score: scores[id] ?? 0,
-    type: id === unknownId ? pieceTypes.unknown : (tokenTypes?.[id] ?? pieceTypes.normal),
-  }))
+    pieces.add(tokens.at(id) || `[EMPTY_${id}]`, scores[id] ?? 0, type)
+  }
   const sentencePiece = new SentencePiece({
     algorithm: 'bpe',
-    pieces,
-    byteFallback: pieces.some(({ type }) => type === pieceTypes.byte),
+    pieces: pieces.build(),
+    byteFallback,
     unknownSurface: ' \u2047 ',
     normalizer: {
       precompiledCharsMap: new Uint8Array(0),
@@ -111,7 +119,7 @@ const byteLevelTokenizer = (vocabulary: GgufVocabulary): HuggingFaceTokenizer =>
   const { tokens, merges, bosId, eosId } = vocabulary
   if (merges === undefined) throw new Error('its tokenizer has no merges')
   const { regexes, ignoreMerges, addBos, composes } = preTokenizerOf(vocabulary.pre ?? 'default')
-  const template = (id: number) => ({ SpecialToken: { id: tokens[id], type_id: 0 } })
+  const template = (id: number) => ({ SpecialToken: { id: tokens.at(id), type_id: 0 } })
   const single = [
     ...edgeIds('bos', vocabulary.addBos ?? (addBos && bosId !== undefined), bosId).map(template),
     { Sequence: { id: 'A', type_id: 0 } },
@@ -139,8 +147,10 @@ const byteLevelTokenizer = (vocabulary: GgufVocabulary): HuggingFaceTokenizer =>
       model: {
         type: 'BPE',
         // A token that is there twice keeps its first id.
-        vocab: Object.fromEntries(tokens.map((token, id) => [token, id] as const).toReversed()),
-        merges: merges.map(mergePair),
+        vocab: Object.fromEntries(
+          Array.from(tokens, (token, id) => [token, id] as const).toReversed(),
+        ),
+        merges: Array.from(merges, mergePair),
         ignore_merges: ignoreMerges,
       },
     },

@@ -1,24 +1,25 @@
 /** Text ↔ token ids by a tokenizer.json, through @huggingface/tokenizers. */
 import { join } from 'node:path'
 import { Tokenizer as Library } from '@huggingface/tokenizers'
-import { isFields, type Fields } from '../../shared/parse.ts'
+import type { Fields } from '../../shared/parse.ts'
 import { ModelFolderError } from '../model-folder-error.ts'
-import { byteOf, decodeBytes } from './byte-fallback.ts'
 import { charactersPerToken } from './characters-per-token.ts'
 import { checkedTokenizerJson } from './checked-tokenizer-json.ts'
 import { exactTokenizerJson } from './exact-tokenizer-json.ts'
 import { readJsonObject, readOptionalJsonObject } from './json-object.ts'
+import { hasStep, JsonTokenDecoder, type JsonTokenDecoderData } from './json-token-decoder.ts'
 import { byteLevelBytes, sentencePieceBytes } from './token-bytes.ts'
+import { TokenTable } from './token-table.ts'
 import type { Tokenizer } from './tokenizer.ts'
 
 const utf8 = new TextEncoder()
 
 export class HuggingFaceTokenizer implements Tokenizer {
   readonly #library: Library
-  readonly #specialIds: ReadonlySet<number>
+  readonly #tokens: TokenTable
+  readonly #decoder: JsonTokenDecoder
   /** By id: added tokens are written as they are. */
   readonly #addedTexts: ReadonlyMap<number, string>
-  readonly #hasByteFallback: boolean
   readonly #isByteLevel: boolean
   /** Characters of a text that one token can stand for at most; null: not to be said. */
   readonly #longestToken: number | null
@@ -30,15 +31,21 @@ export class HuggingFaceTokenizer implements Tokenizer {
   constructor(tokenizerJson: object, configJson: object) {
     const json: Fields = checkedTokenizerJson({ ...tokenizerJson })
     this.#library = new Library(exactTokenizerJson(json), configJson)
+    this.#tokens = TokenTable.of(vocabularyOf(this.#library))
     const added = [...this.#library.get_added_tokens_decoder()]
-    this.#specialIds = new Set(added.filter(([, { special }]) => special).map(([id]) => id))
     this.#addedTexts = new Map(added.map(([id, { content }]) => [id, content]))
-    this.#hasByteFallback = hasStep(json.decoder, 'ByteFallback')
     this.#isByteLevel = hasStep(json.decoder, 'ByteLevel')
+    this.#decoder = new JsonTokenDecoder({
+      kind: 'json',
+      tokens: this.#tokens.memory,
+      specialIds: new Set(added.filter(([, { special }]) => special).map(([id]) => id)),
+      addedTexts: [...this.#addedTexts.values()],
+      decoder: json.decoder,
+    })
     let longest = 1
-    // Where an id has no token, there is undefined, whatever the library's types say.
-    const tokens: Iterable<string | undefined> = this.#library.get_vocab(true).keys()
-    for (const token of tokens) longest = Math.max(longest, token?.length ?? 0)
+    for (let id = 0; id < this.#tokens.size; id++) {
+      longest = Math.max(longest, this.#tokens.lengthOf(id))
+    }
     this.#longestToken = charactersPerToken(json, longest)
   }
 
@@ -68,51 +75,29 @@ export class HuggingFaceTokenizer implements Tokenizer {
     return this.#longestToken === null ? 0 : Math.ceil(text.length / this.#longestToken)
   }
 
+  get decoderData(): JsonTokenDecoderData {
+    return this.#decoder.data
+  }
+
   decode(ids: readonly number[]): string {
-    const tokens = ids.flatMap((id) => {
-      // The library would put the unknown token, or fail, where there is none; the original leaves it out.
-      const token = this.#specialIds.has(id) ? undefined : this.#library.id_to_token(id)
-      return token === undefined ? [] : [token]
-    })
-    if (tokens.length === 0) return ''
-    const { decoder } = this.#library
-    if (decoder === null) return tokens.join(' ')
-    return decoder.decode(this.#hasByteFallback ? joinByteTokens(tokens) : tokens)
+    return this.#decoder.decode(ids)
   }
 
   tokenBytes(id: number): Uint8Array {
     const added = this.#addedTexts.get(id)
     if (added !== undefined) return utf8.encode(added)
-    const piece = this.#library.id_to_token(id)
+    const piece = this.#tokens.text(id)
     if (piece === undefined) return new Uint8Array()
     return this.#isByteLevel ? byteLevelBytes(piece) : sentencePieceBytes(piece)
   }
 
   isSpecial(id: number): boolean {
-    return this.#specialIds.has(id)
+    return this.decoderData.specialIds.has(id)
   }
 }
 
-const hasStep = (decoder: unknown, type: string): boolean =>
-  isFields(decoder) &&
-  (decoder.type === type ||
-    (Array.isArray(decoder.decoders) && decoder.decoders.some((step) => hasStep(step, type))))
-
-/**
- * Byte tokens become text before the library's ByteFallback sees them: that one loses U+FEFF, and takes
- * a cut-off character for one U+FFFD where the original has one for each byte.
- */
-const joinByteTokens = (tokens: readonly string[]): string[] => {
-  const joined: string[] = []
-  let bytes: number[] = []
-  for (const [index, token] of tokens.entries()) {
-    const byte = byteOf(token)
-    if (byte !== undefined) bytes.push(byte)
-    if (bytes.length > 0 && (byte === undefined || index === tokens.length - 1)) {
-      joined.push(decodeBytes(Uint8Array.from(bytes)))
-      bytes = []
-    }
-    if (byte === undefined) joined.push(token)
-  }
-  return joined
+/** By id; where an id has no token, there is undefined, whatever the library's types say. */
+function* vocabularyOf({ model }: Library): Generator<string | undefined> {
+  const tokens: readonly unknown[] = model?.vocab ?? []
+  for (const token of tokens) yield typeof token === 'string' ? token : undefined
 }

@@ -3,6 +3,7 @@
  * tokenization_llama.py) and llama.cpp's SPM vocabulary have it.
  */
 import { AddedTokens, type AddedToken } from './added-tokens.ts'
+import { LlamaTokenDecoder, type LlamaTokenDecoderData } from './llama-token-decoder.ts'
 import type { SentencePiece } from './sentencepiece.ts'
 import type { Tokenizer } from './tokenizer.ts'
 
@@ -27,9 +28,7 @@ export class LlamaTokenizer implements Tokenizer {
   readonly #longestToken: number | null
   /** Whitespace beside an added token may be no token. */
   readonly #swallowsSpace: boolean
-  /** Those that are no pieces of the model, or are not decoded as such. */
-  readonly #textById: ReadonlyMap<number, string>
-
+  readonly #decoder: LlamaTokenDecoder
   /** The added tokens as they are written. */
   readonly #contentById: ReadonlyMap<number, string>
 
@@ -47,9 +46,13 @@ export class LlamaTokenizer implements Tokenizer {
             longestPiece,
           )
     this.#contentById = new Map(options.addedTokens.map(({ id, content }) => [id, content]))
-    this.#textById = new Map(
-      options.addedTokens.map(({ id, content, special }) => [id, special ? '' : content]),
-    )
+    this.#decoder = new LlamaTokenDecoder({
+      kind: 'llama',
+      sentencePiece: sentencePiece.decoderData,
+      addedTexts: new Map(
+        options.addedTokens.map(({ id, content, special }) => [id, special ? '' : content]),
+      ),
+    })
   }
 
   encode(text: string, addSpecialTokens: boolean): number[] {
@@ -73,23 +76,12 @@ export class LlamaTokenizer implements Tokenizer {
     return Math.ceil(counted.length / this.#longestToken)
   }
 
+  get decoderData(): LlamaTokenDecoderData {
+    return this.#decoder.data
+  }
+
   decode(ids: readonly number[]): string {
-    // What is left out is taken out first, so that the space before the first word is found, and bytes
-    // on both sides join.
-    const shown = ids.filter((id) => this.#textById.get(id) !== '')
-    const parts: string[] = []
-    let start = 0
-    for (let at = 0; at <= shown.length; at += 1) {
-      const id = shown[at]
-      const text = id === undefined ? '' : this.#textById.get(id)
-      if (text === undefined) continue
-      if (at > start) {
-        parts.push(this.#sentencePiece.decode(shown.slice(start, at), parts.length === 0))
-      }
-      parts.push(text)
-      start = at + 1
-    }
-    return parts.join('')
+    return this.#decoder.decode(ids)
   }
 
   tokenBytes(id: number): Uint8Array {
@@ -100,6 +92,6 @@ export class LlamaTokenizer implements Tokenizer {
   }
 
   isSpecial(id: number): boolean {
-    return this.#textById.get(id) === '' || this.#sentencePiece.isControl(id)
+    return this.decoderData.addedTexts.get(id) === '' || this.#sentencePiece.isControl(id)
   }
 }

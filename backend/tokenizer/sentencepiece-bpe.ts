@@ -4,13 +4,14 @@
  * (https://github.com/google/sentencepiece/blob/master/src/bpe_model.cc, SampleEncode with alpha 0).
  */
 import { MergeQueue } from './merge-queue.ts'
-import { pieceTypes, type Piece } from './sentencepiece-model.ts'
+import { isTextType, pieceTypes, type Pieces } from './sentencepiece-pieces.ts'
 import type { StringTrie } from './string-trie.ts'
+import type { TokenIndex } from './token-index.ts'
 
 export type BpeVocabulary = {
-  readonly pieces: readonly Piece[]
-  /** Ids of the pieces that text may become: normal, user-defined, unused. */
-  readonly textPieces: ReadonlyMap<string, number>
+  readonly pieces: Pieces
+  /** Of all pieces. */
+  readonly index: TokenIndex
   /** User-defined pieces: never merged. null: none. */
   readonly symbols: StringTrie | null
   /** UTF-16 units of the longest text piece. */
@@ -19,7 +20,7 @@ export type BpeVocabulary = {
 
 /** @param text normalized. Gives the pieces; the caller looks up their ids. */
 export const bpePieces = (vocabulary: BpeVocabulary, text: string): string[] => {
-  const { pieces, textPieces, maxPieceLength } = vocabulary
+  const { pieces, index, maxPieceLength } = vocabulary
   const { starts, frozen } = characters(text, vocabulary.symbols)
   const count = frozen.length
   // The length of a symbol in UTF-16 units; 0: it has been merged into its left neighbour.
@@ -35,14 +36,14 @@ export const bpePieces = (vocabulary: BpeVocabulary, text: string): string[] => 
     const length = lengths[left]! + lengths[right]!
     if (length > maxPieceLength) return
     const start = starts[left]!
-    const joined = text.slice(start, start + length)
-    const id = textPieces.get(joined)
-    if (id === undefined) return
-    const { score, type } = pieces[id]!
-    queue.push(score, left, right, length)
+    const id = index.idAt(text, start, start + length)
+    const type = id === undefined ? undefined : pieces.type(id)
+    if (id === undefined || type === undefined || !isTextType(type)) return
+    queue.push(pieces.score(id), left, right, length)
     if (type === pieceTypes.unused) {
-      const middle = lengths[left]!
-      unusedParts.set(joined, [joined.slice(0, middle), joined.slice(middle)])
+      const middle = start + lengths[left]!
+      const parts = [text.slice(start, middle), text.slice(middle, start + length)] as const
+      unusedParts.set(text.slice(start, start + length), parts)
     }
   }
 
@@ -63,8 +64,8 @@ export const bpePieces = (vocabulary: BpeVocabulary, text: string): string[] => 
   const output: string[] = []
   /** An unused piece is taken apart again; each part is shorter, so this ends. */
   const put = (piece: string): void => {
-    const id = textPieces.get(piece)
-    const isUnused = id !== undefined && pieces[id]!.type === pieceTypes.unused
+    const id = unusedParts.size === 0 ? undefined : index.idOf(piece)
+    const isUnused = id !== undefined && pieces.type(id) === pieceTypes.unused
     const parts = isUnused ? unusedParts.get(piece) : undefined
     if (parts === undefined) output.push(piece)
     else parts.forEach(put)

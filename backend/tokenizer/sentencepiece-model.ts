@@ -5,24 +5,7 @@
  */
 import { ModelFolderError } from '../model-folder-error.ts'
 import { protobufFields, protobufFloat, protobufString } from './protobuf-reader.ts'
-
-/** As in ModelProto.SentencePiece.Type, and in GGUF's tokenizer.ggml.token_type. */
-export const pieceTypes = {
-  normal: 1,
-  unknown: 2,
-  control: 3,
-  userDefined: 4,
-  unused: 5,
-  byte: 6,
-} as const
-
-export type Piece = {
-  readonly text: string
-  /** A log-probability (unigram) or minus the merge's rank (BPE), a float32. */
-  readonly score: number
-  /** One of `pieceTypes`; anything else counts as normal. */
-  readonly type: number
-}
+import { PiecesBuilder, pieceTypes, type Piece, type Pieces } from './sentencepiece-pieces.ts'
 
 export type NormalizerSpec = {
   /** Empty: identity. */
@@ -35,7 +18,7 @@ export type NormalizerSpec = {
 export type SentencePieceModel = {
   readonly algorithm: 'unigram' | 'bpe'
   /** By token id. */
-  readonly pieces: readonly Piece[]
+  readonly pieces: Pieces
   /** Whether characters without a piece become byte pieces `<0x..>`. */
   readonly byteFallback: boolean
   /** What an unknown token is decoded to. */
@@ -93,12 +76,13 @@ const parseTrainer = (message: Uint8Array) => {
 }
 
 const parse = (file: Uint8Array): SentencePieceModel => {
-  const pieces: Piece[] = []
+  const pieces = new PiecesBuilder()
   let normalizer = parseNormalizer(new Uint8Array(0))
   let trainer = parseTrainer(new Uint8Array(0))
   for (const { number, bytes } of protobufFields(file)) {
     if (number === 1) {
-      if (pieces.push(parsePiece(bytes)) <= maxPieces) continue
+      const { text, score, type } = parsePiece(bytes)
+      if (pieces.add(text, score, type) <= maxPieces) continue
       throw new Error(`it has more than ${maxPieces} pieces`)
     }
     if (number === 2) trainer = parseTrainer(bytes)
@@ -112,7 +96,7 @@ const parse = (file: Uint8Array): SentencePieceModel => {
     throw new Error('it is neither a unigram nor a BPE model, which are those supported')
   }
   const { byteFallback, unknownSurface } = trainer
-  return { algorithm, pieces, byteFallback, unknownSurface, normalizer }
+  return { algorithm, pieces: pieces.build(), byteFallback, unknownSurface, normalizer }
 }
 
 /** @param path the file's, for errors. @throws ModelFolderError when it is no such model or cut off */

@@ -3,7 +3,7 @@
  * scores, by Viterbi
  * (https://github.com/google/sentencepiece/blob/master/src/unigram_model.cc, EncodeOptimized).
  */
-import { pieceTypes, type Piece } from './sentencepiece-model.ts'
+import { isTextType, pieceTypes, type Pieces } from './sentencepiece-pieces.ts'
 import { StringTrie } from './string-trie.ts'
 
 /** How much worse than the worst piece an unknown character is. */
@@ -16,30 +16,26 @@ export class UnigramModel {
   readonly #unknownId: number
   readonly #unknownScore: number
 
-  constructor(
-    pieces: readonly Piece[],
-    textPieces: ReadonlyMap<string, number>,
-    unknownId: number,
-  ) {
-    const normal = pieces.filter(({ type }) => type === pieceTypes.normal)
-    const minScore = normal.reduce(
-      (least, { score }) => Math.min(least, score),
-      3.4028234663852886e38,
-    )
+  constructor(pieces: Pieces, unknownId: number) {
+    let minScore = 3.4028234663852886e38
     // The original begins with the least positive float32, so this is never below 0.
-    const maxScore = normal.reduce(
-      (most, { score }) => Math.max(most, score),
-      1.1754943508222875e-38,
-    )
-    this.#scores = Float64Array.from(pieces, ({ text, score, type }) =>
-      type === pieceTypes.userDefined
-        ? Math.fround(Buffer.byteLength(text) * maxScore) - 0.1
-        : Math.fround(score),
-    )
+    let maxScore = 1.1754943508222875e-38
+    for (let id = 0; id < pieces.size; id++) {
+      if (pieces.type(id) !== pieceTypes.normal) continue
+      minScore = Math.min(minScore, pieces.score(id))
+      maxScore = Math.max(maxScore, pieces.score(id))
+    }
+    this.#scores = new Float64Array(pieces.size)
     this.#unknownId = unknownId
     this.#unknownScore = Math.fround(minScore - unknownPenalty)
-    for (const [text, id] of textPieces) {
-      if (pieces[id]!.type !== pieceTypes.unused) this.#pieces.add(text, id)
+    for (let id = 0; id < pieces.size; id++) {
+      const [text, type] = [pieces.text(id), pieces.type(id)]
+      this.#scores[id] =
+        type === pieceTypes.userDefined
+          ? Math.fround(Buffer.byteLength(text) * maxScore) - 0.1
+          : Math.fround(pieces.score(id))
+      if (type === undefined || !isTextType(type) || type === pieceTypes.unused) continue
+      this.#pieces.add(text, id)
     }
   }
 

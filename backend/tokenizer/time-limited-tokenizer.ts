@@ -26,6 +26,7 @@ export const timeLimited = (tokenizer: Tokenizer, seconds = defaultMaxSeconds): 
     }
   },
   minTokens: (text) => tokenizer.minTokens(text),
+  decoderData: tokenizer.decoderData,
   decode: (ids) => tokenizer.decode(ids),
   tokenBytes: (id) => tokenizer.tokenBytes(id),
   isSpecial: (id) => tokenizer.isSpecial(id),

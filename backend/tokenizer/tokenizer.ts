@@ -1,7 +1,8 @@
 /** What the rest of the backend knows of a tokenizer, whichever format it was read from. */
+import type { TokenDecoder, TokenDecoderData } from './token-decoder.ts'
 
 /** Text ↔ token ids. */
-export interface Tokenizer {
+export interface Tokenizer extends TokenDecoder {
   /**
    * @param addSpecialTokens whether the tokens that begin and end a text (mostly `<s>`) are added; a
    *   chat template writes its own, so chat prompts say false. Special tokens spelled out in `text`
@@ -15,11 +16,8 @@ export interface Tokenizer {
    */
   minTokens(text: string): number
 
-  /**
-   * The text of `ids` without special tokens. Bytes that are no UTF-8 become U+FFFD; ids without a
-   * token (a vocabulary padded for the matrix's sake) give nothing.
-   */
-  decode(ids: readonly number[]): string
+  /** What decodes as this does, to be given to another thread. */
+  readonly decoderData: TokenDecoderData
 
   /**
    * The bytes of the text that one token stands for, which may be half a character: a special token's

@@ -37,6 +37,7 @@ test.runIf(isLinux)('the engine gives way, with those that compute for it', asyn
     const engine = await OnnxEngine.start({
       modelFolder: bundledModelFolder,
       graphFolder,
+      tokenizer: loadTokenizer(bundledModelFolder),
       numSlots: 1,
       maxNumSeqs: 1,
       maxNumRequests: 1,

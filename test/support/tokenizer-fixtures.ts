@@ -75,12 +75,13 @@ const nothingElse = {
 /** llama-bpe.model as GGUF has it. */
 export const llamaGguf = (): GgufVocabulary => {
   const { pieces } = parseSentencePieceModel('llama-bpe.model', fixtureBytes('llama-bpe.model'))
+  const ids = Array.from({ length: pieces.size }, (_, id) => id)
   return {
     ...nothingElse,
     model: 'llama',
-    tokens: pieces.map(({ text }) => text),
-    scores: pieces.map(({ score }) => score),
-    tokenTypes: pieces.map(({ type }) => type),
+    tokens: ids.map((id) => pieces.text(id)),
+    scores: ids.map((id) => pieces.score(id)),
+    tokenTypes: ids.map((id) => pieces.type(id) ?? 0),
   }
 }
 

@@ -81,6 +81,19 @@ const with64 = (at: number, value: bigint): Uint8Array => {
   return copy
 }
 
+const withByte = (at: number, value: number): Uint8Array => {
+  const copy = Buffer.from(tiny)
+  copy[at] = value
+  return copy
+}
+
+/** Where the number of its tokens stands; the length and the bytes of each follow. */
+const tokensAt = (() => {
+  const key = 'tokenizer.ggml.tokens'
+  // Between them, the types of the value and of the list.
+  return tiny.indexOf(key) + key.length + 8
+})()
+
 test.each<[string, Uint8Array, string]>([
   ['no bytes', new Uint8Array(0), 'its header has no end in 0 bytes: was it cut off?'],
   ['another magic', Buffer.from('GGML____________'), 'it is no GGUF file'],
@@ -93,6 +106,8 @@ test.each<[string, Uint8Array, string]>([
   ['endless tensors', with64(8, 2n ** 64n - 1n), 'it would have 18446744073709552000 tensors'],
   ['endless keys', with64(16, 2n ** 40n), 'and 1099511627776 keys'],
   ['an endless key', with64(24, 2n ** 50n), 'its header has no end in'],
+  ['an endless list of texts', with64(tokensAt, 2n ** 40n), 'its header has no end in'],
+  ['a token that is no UTF-8', withByte(tokensAt + 16, 0xff), 'a text is no UTF-8'],
   ['half its header', tiny.subarray(0, 1000), 'its header has no end in 1000 bytes'],
   ['its end cut off', tiny.subarray(0, -64), 'was it cut off? Download it again'],
 ])('a file with %s is refused', async (_name, bytes, message) => {

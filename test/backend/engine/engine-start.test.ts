@@ -10,7 +10,8 @@ import { makeTempFolder, removeFolder } from '../../support/temp-folder.ts'
 
 const folder = makeTempFolder()
 const prompt = '\n\n### Instruction:\n3+5=?\n\n### Response:\n'
-const promptTokens = loadTokenizer(bundledModelFolder).encode(prompt, false)
+const tokenizer = loadTokenizer(bundledModelFolder)
+const promptTokens = tokenizer.encode(prompt, false)
 let vocabSize = 0
 
 beforeAll(async () => {
@@ -22,6 +23,7 @@ const startEngine = (given: Partial<OnnxEngineOptions>): Promise<OnnxEngine> =>
   OnnxEngine.start({
     modelFolder: bundledModelFolder,
     graphFolder: folder,
+    tokenizer,
     numSlots: 2,
     maxNumSeqs: 2,
     maxNumRequests: 2,

@@ -28,6 +28,7 @@ const startEngine = (
     {
       modelFolder: bundledModelFolder,
       graphFolder: folder,
+      tokenizer,
       numSlots: 8,
       maxNumSeqs: 4,
       maxNumRequests: 32,

@@ -5,11 +5,15 @@
 import { OnnxEngine, type OnnxEngineOptions } from '../../../backend/engine/engine.ts'
 import { RecoveringEngine } from '../../../backend/engine/recovering-engine.ts'
 import { createHandleMemory, HandleTable } from '../../../backend/onnxruntime/handle-table.ts'
+import { loadTokenizer } from '../../../backend/tokenizer/load-tokenizer.ts'
 import { eventually } from '../../support/eventually.ts'
 import { generationRequest } from '../../support/generation-request.ts'
 import { arm, type Kill } from './killer.ts'
 
-const options: OnnxEngineOptions = JSON.parse(process.argv[2] ?? '')
+export type KilledEngineOptions = Omit<OnnxEngineOptions, 'tokenizer'>
+
+const given: KilledEngineOptions = JSON.parse(process.argv[2] ?? '')
+const options: OnnxEngineOptions = { ...given, tokenizer: loadTokenizer(given.modelFolder) }
 const kills: readonly Kill[] = JSON.parse(process.env.BURROW_TEST_KILLS ?? '[]')
 
 const handles = createHandleMemory()

@@ -6,6 +6,7 @@ import { RecoveringEngine } from '../../../backend/engine/recovering-engine.ts'
 import { convertModel } from '../../../backend/conversion/convert.ts'
 import type { Manifest } from '../../../backend/graph/manifest.ts'
 import { createHandleMemory } from '../../../backend/onnxruntime/handle-table.ts'
+import { loadTokenizer } from '../../../backend/tokenizer/load-tokenizer.ts'
 import { eventually } from '../../support/eventually.ts'
 import { generationRequest } from '../../support/generation-request.ts'
 import { silentLog } from '../../support/silent-log.ts'
@@ -13,6 +14,7 @@ import { makeTempFolder, removeFolder } from '../../support/temp-folder.ts'
 
 const folder = makeTempFolder()
 const graphFolder = `${folder}/graph`
+const tokenizer = loadTokenizer(bundledModelFolder)
 let manifest: Manifest
 beforeAll(async () => {
   manifest = await convertModel(bundledModelFolder, graphFolder)
@@ -32,6 +34,7 @@ const mortal = async (firstBackoffMs: number, maxRestarts = 3) => {
         {
           modelFolder: bundledModelFolder,
           graphFolder,
+          tokenizer,
           numSlots: 4,
           maxNumSeqs: 4,
           maxNumRequests: 4,

@@ -6,9 +6,9 @@ import { fileURLToPath } from 'node:url'
 import { text } from 'node:stream/consumers'
 import { expect, test } from 'vitest'
 import { bundledModelFolder } from '../../../backend/config.ts'
-import type { OnnxEngineOptions } from '../../../backend/engine/engine.ts'
 import { convertModel } from '../../../backend/conversion/convert.ts'
 import { tempFolder } from '../../support/temp-folder.ts'
+import type { KilledEngineOptions } from './killed-engine.ts'
 import type { Kill } from './killer.ts'
 
 const script = (name: string): string => fileURLToPath(new URL(name, import.meta.url))
@@ -24,7 +24,7 @@ const runKilled = async (
   const folder = tempFolder()
   const graphFolder = join(folder, 'graph')
   const { vocabSize } = await convertModel(bundledModelFolder, graphFolder, { parallel })
-  const options: OnnxEngineOptions = {
+  const options: KilledEngineOptions = {
     modelFolder: bundledModelFolder,
     graphFolder,
     numSlots: 4,

@@ -34,6 +34,7 @@ beforeAll(async () => {
   engine = await OnnxEngine.start({
     modelFolder: bundledModelFolder,
     graphFolder: folder,
+    tokenizer,
     numSlots: 4,
     maxNumSeqs: 4,
     maxNumRequests: 32,

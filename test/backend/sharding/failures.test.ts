@@ -10,6 +10,7 @@ import { bundledModelFolder } from '../../../backend/config.ts'
 import { convertModel } from '../../../backend/conversion/convert.ts'
 import { openDecoder } from '../../../backend/sharding/sharded-decoder.ts'
 import { AbortedError } from '../../../backend/sharding/signals.ts'
+import { loadTokenizer } from '../../../backend/tokenizer/load-tokenizer.ts'
 import { makeTempFolder, removeFolder } from '../../support/temp-folder.ts'
 import { TinyLlama } from '../graph/tiny-llama.ts'
 import { arm, type Kill } from '../engine/killer.ts'
@@ -118,6 +119,7 @@ test('an engine over four ranks answers, and ends with them', async () => {
   const engine = await OnnxEngine.start({
     modelFolder: bundledModelFolder,
     graphFolder,
+    tokenizer: loadTokenizer(bundledModelFolder),
     numSlots: 4,
     maxNumSeqs: 2,
     maxNumRequests: 4,

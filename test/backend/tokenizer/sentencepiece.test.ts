@@ -2,10 +2,9 @@ import { describe, expect, test } from 'vitest'
 import { ModelFolderError } from '../../../backend/model-folder-error.ts'
 import {
   parseSentencePieceModel,
-  pieceTypes,
-  type Piece,
   type SentencePieceModel,
 } from '../../../backend/tokenizer/sentencepiece-model.ts'
+import { Pieces, pieceTypes, type Piece } from '../../../backend/tokenizer/sentencepiece-pieces.ts'
 import { SentencePiece } from '../../../backend/tokenizer/sentencepiece.ts'
 import { fixtureBytes, goldenDecoded, readGolden, texts } from '../../support/tokenizer-fixtures.ts'
 
@@ -56,7 +55,7 @@ const piece = (text: string, score: number, type: number = pieceTypes.normal): P
 
 const bpe = (...pieces: Piece[]): SentencePieceModel => ({
   algorithm: 'bpe',
-  pieces: [piece('<unk>', 0, pieceTypes.unknown), ...pieces],
+  pieces: Pieces.of([piece('<unk>', 0, pieceTypes.unknown), ...pieces]),
   byteFallback: false,
   unknownSurface: ' \u2047 ',
   normalizer: {
@@ -151,7 +150,11 @@ describe('a damaged tokenizer.model gives a clear error', () => {
   })
 
   test.each([
-    ['no unknown piece', { ...bpe(), pieces: [piece('a', 0)] }, 'it has no unknown piece'],
+    [
+      'no unknown piece',
+      { ...bpe(), pieces: Pieces.of([piece('a', 0)]) },
+      'it has no unknown piece',
+    ],
     ['a piece twice', bpe(piece('a', 0), piece('a', 0)), 'piece "a" is there twice'],
     ['an endless score', bpe(piece('a', Number.NaN)), 'piece 1 has the score NaN'],
     [

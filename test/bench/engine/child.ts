@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
+import { scratchPath } from './scratch.ts'
 
 /** A child that says nothing for so long hangs. */
 const timeoutMs = 600_000
@@ -23,7 +24,8 @@ export const measureInChild = async <Result>(
   const path = fileURLToPath(new URL(script, import.meta.url))
   const args = [...execArgv, path, JSON.stringify(settings)]
   const child = spawn(process.execPath, args, {
-    env: { ...process.env, ...env },
+    // Compiled sources are kept as by burrow.js; without it each thread would strip types for itself, the peer's too.
+    env: { ...process.env, NODE_COMPILE_CACHE: scratchPath('compiled'), ...env },
     // The channel is for the child to see that nobody waits for it any more.
     stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
     timeout: timeoutMs,

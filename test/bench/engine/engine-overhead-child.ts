@@ -3,6 +3,7 @@ import { setEnvironmentData } from 'node:worker_threads'
 import { OnnxEngine } from '../../../backend/engine/engine.ts'
 import type { CacheDtype } from '../../../backend/graph/cache-dtype.ts'
 import { readManifest } from '../../../backend/graph/manifest.ts'
+import { loadTextFormat } from '../../../backend/tokenizer/load-tokenizer.ts'
 import { generationRequest } from '../../support/generation-request.ts'
 import { childSettings, report } from './child.ts'
 import { sampling } from './workload.ts'
@@ -29,8 +30,10 @@ export type OverheadResult = {
 const { model, graphFolder, cacheDtype, threads, batch } = childSettings<OverheadSettings>()
 const memory = stepTimesMemory()
 setEnvironmentData(stepTimesKey, memory)
+const { tokenizer } = await loadTextFormat(model)
 const engine = await OnnxEngine.start({
   modelFolder: model,
+  tokenizer,
   graphFolder,
   numSlots: batch,
   maxNumSeqs: batch,

@@ -12,7 +12,7 @@ const settings = childSettings<BurrowSettings>()
 const { numSequences, contextSize } = scenarios[settings.scenario]
 
 const load = async (): Promise<System> => {
-  await loadTextFormat(settings.model)
+  const { tokenizer } = await loadTextFormat(settings.model)
   const { weights, cacheDtype } = parseFormat(settings.format)
   const { vocabSize } = await convertModel(settings.model, settings.graphFolder, {
     format: weights,
@@ -21,6 +21,7 @@ const load = async (): Promise<System> => {
   const engine = await OnnxEngine.start({
     modelFolder: settings.model,
     graphFolder: settings.graphFolder,
+    tokenizer,
     numSlots: numSequences,
     maxNumSeqs: numSequences,
     maxNumRequests: 64,

@@ -12,6 +12,7 @@ import { bundledModelFolder } from '../../../backend/config.ts'
 import { OnnxEngine } from '../../../backend/engine/engine.ts'
 import type { GenerationStream } from '../../../backend/engine/generation-stream.ts'
 import { convertModel } from '../../../backend/conversion/convert.ts'
+import { loadTokenizer } from '../../../backend/tokenizer/load-tokenizer.ts'
 import { generationRequest } from '../../support/generation-request.ts'
 
 const rounds = Number(process.argv[2] ?? 15)
@@ -21,6 +22,7 @@ const { vocabSize, maxPositions } = await convertModel(bundledModelFolder, folde
 const engine = await OnnxEngine.start({
   modelFolder: bundledModelFolder,
   graphFolder: folder,
+  tokenizer: loadTokenizer(bundledModelFolder),
   numSlots: 64,
   maxNumSeqs: 16,
   maxNumRequests: 1024,

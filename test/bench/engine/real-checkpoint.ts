@@ -8,6 +8,7 @@
 import { convertModel } from '../../../backend/conversion/convert.ts'
 import { OnnxEngine } from '../../../backend/engine/engine.ts'
 import { loadTextFormat, type TextFormat } from '../../../backend/tokenizer/load-tokenizer.ts'
+import type { Tokenizer } from '../../../backend/tokenizer/tokenizer.ts'
 import { generationRequest } from '../../support/generation-request.ts'
 import { writeFloat32Gguf } from './models/float32-gguf.ts'
 import { smolLm2 } from './models/smollm2.ts'
@@ -53,6 +54,7 @@ type Answer = {
 /** Greedy answers of the whole engine: thread, scheduler, sampler, detokenizer. */
 const burrowAnswers = async (
   model: string,
+  tokenizer: Tokenizer,
   graphFolder: string,
   prompts: readonly (readonly number[])[],
 ): Promise<Answer[]> => {
@@ -60,6 +62,7 @@ const burrowAnswers = async (
   const engine = await OnnxEngine.start({
     modelFolder: model,
     graphFolder,
+    tokenizer,
     numSlots: 1,
     maxNumSeqs: 1,
     maxNumRequests: 1,
@@ -150,7 +153,7 @@ const compare = async (peer: Peer, name: string, path: string): Promise<boolean>
   const format = await loadTextFormat(path)
   const texts = promptTexts(format)
   const prompts = texts.map((text) => format.tokenizer.encode(text, false))
-  const ours = await burrowAnswers(path, scratchPath('converted', name), prompts)
+  const ours = await burrowAnswers(path, format.tokenizer, scratchPath('converted', name), prompts)
   const theirs = await peerAnswers(peer, path, texts, prompts)
   console.log(
     `\n| ${name}: prompt | equal tokens | our gap at the first other | text | smallest gap | gaps differ by at most |\n` +

@@ -25,6 +25,7 @@ export const measureInRounds = async (
   scenarios: readonly Scenario[] = ['one', 'sixteen'],
 ): Promise<Results> => {
   const results = new Results()
+  for (const measure of Object.values(systems)) await measure('start')
   for (let round = 0; round < rounds; round++) {
     for (const scenario of scenarios) {
       for (const [name, measure] of Object.entries(systems)) {

@@ -16,6 +16,7 @@ import { createHandleMemory } from '../../../backend/onnxruntime/handle-table.ts
 import { Environment } from '../../../backend/onnxruntime/environment.ts'
 import { Session } from '../../../backend/onnxruntime/session.ts'
 import { Tensor } from '../../../backend/onnxruntime/tensor.ts'
+import { loadTokenizer } from '../../../backend/tokenizer/load-tokenizer.ts'
 import { addGraph, ModelFolder } from '../../backend/onnxruntime/small-models.ts'
 import { silentLog } from '../../support/silent-log.ts'
 import { makeTempFolder, removeFolder } from '../../support/temp-folder.ts'
@@ -97,6 +98,7 @@ const engineOptions = async (folder: string): Promise<OnnxEngineOptions> => {
   return {
     modelFolder: bundledModelFolder,
     graphFolder,
+    tokenizer: loadTokenizer(bundledModelFolder),
     numSlots: 32,
     maxNumSeqs: 16,
     maxNumRequests: 1024,

@@ -5,9 +5,11 @@ import { processMemory, type Memory } from './process-memory.ts'
 
 /**
  * `one` sequence at a time, or `sixteen` together: each with no more context than it needs. The workload is repeated
- * in the process. `brief` is as `one` and takes a quarter of its time: enough to choose between settings.
+ * in the process. `brief` is as `one` and takes a quarter of its time: enough to choose between settings. Before them
+ * comes a `start`, after which what is compiled is there for the next ones.
  */
 export const scenarios = {
+  start: { numSequences: 1, contextSize: 256, newTokens: 1, repeats: 0 },
   one: { numSequences: 1, contextSize: 768, newTokens: 128, repeats: 3 },
   sixteen: { numSequences: 16, contextSize: 288, newTokens: 128, repeats: 1 },
   brief: { numSequences: 1, contextSize: 768, newTokens: 64, repeats: 1 },

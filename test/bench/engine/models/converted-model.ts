@@ -1,6 +1,7 @@
 /** Models converted for a bench, in formats that have one word each. */
 import { createHash } from 'node:crypto'
 import { basename } from 'node:path'
+import { calibrationTokensOf } from '../../../../backend/engine/calibration-texts.ts'
 import { prepareInt8Cache } from '../../../../backend/engine/prepare-int8-cache.ts'
 import type { CacheDtype } from '../../../../backend/graph/cache-dtype.ts'
 import { convertModel } from '../../../../backend/conversion/convert.ts'
@@ -76,9 +77,13 @@ export const convertedModel = async (
   const manifest = await convertModel(model, folder, { format: weights, parallel })
   if (cacheDtype === 'int8') {
     const { tokenizer } = await loadTextFormat(model)
-    const { vocabSize } = manifest
-    const options = { graphFolder: folder, modelFolder: model, vocabSize, intraOpNumThreads: 2 }
-    await prepareInt8Cache(tokenizer, options)
+    await prepareInt8Cache({
+      graphFolder: folder,
+      modelFolder: model,
+      vocabSize: manifest.vocabSize,
+      intraOpNumThreads: 2,
+      calibrationTokens: calibrationTokensOf(tokenizer),
+    })
   }
   return { folder, manifest, cacheDtype }
 }
