@@ -1,7 +1,9 @@
 /** The body that the client gets: the backend's, and an honest end when that one breaks. */
 import type { ApiError } from '../shared/errors.ts'
 import { errorBody } from '../shared/openai/error.ts'
-import { sseEvent } from '../shared/sse.ts'
+import { sseEvent, sseKeepAlive } from '../shared/sse.ts'
+import { defaultAnswerTiming, type AnswerTiming } from './answer-timing.ts'
+import { AnswerWatch } from './answer-watch.ts'
 import { WholeEvents } from './sse-events.ts'
 
 export type AnswerBodyOptions = {
@@ -14,20 +16,27 @@ export type AnswerBodyOptions = {
   readonly onFirstBytes: () => void
   /** Turns whatever broke the source into words for the client. */
   readonly explain: (error: unknown) => ApiError
+  readonly timing?: AnswerTiming
 }
+
+const keepAlive = new TextEncoder().encode(sseKeepAlive)
 
 /**
  * Passes the source on under the client's back-pressure. A broken event stream ends with an
  * `{"error": …}` event and no `[DONE]`; any other broken body errors, so that the connection
- * breaks and nobody takes the part for the whole. The client's cancel cancels the source.
+ * breaks and nobody takes the part for the whole. The client's cancel cancels the source, and so
+ * does a client that takes nothing for too long. A silent event stream carries comments: a client
+ * that has left is noticed at the latest when it is written to.
  */
 export const answerBody = (options: AnswerBodyOptions): ReadableStream<Uint8Array> => {
-  const { stop } = options
+  const { stop, timing = defaultAnswerTiming } = options
   const reader = options.source.getReader()
   const events = options.isEventStream ? new WholeEvents() : null
   let begun = false
+  let isWanted = false
   let ended = false
   let stopNow = () => {}
+  let watch: AnswerWatch | undefined
 
   const begin = () => {
     if (!begun) options.onFirstBytes()
@@ -35,6 +44,7 @@ export const answerBody = (options: AnswerBodyOptions): ReadableStream<Uint8Arra
   }
   const end = () => {
     ended = true
+    watch?.close()
     stop.removeEventListener('abort', stopNow)
   }
   const breakOff = (controller: ReadableStreamDefaultController<Uint8Array>, error: unknown) => {
@@ -57,10 +67,23 @@ export const answerBody = (options: AnswerBodyOptions): ReadableStream<Uint8Arra
           breakOff(controller, stop.reason)
           cancelSource(stop.reason)
         }
+        watch = new AnswerWatch({
+          ...timing,
+          // A comment that was not taken yet is in the stream's own queue.
+          clientWaits: () => isWanted && controller.desiredSize === 0,
+          silent: events && (() => controller.enqueue(keepAlive)),
+          stalled: () => {
+            const error = new Error('the client does not read')
+            breakOff(controller, error)
+            cancelSource(error)
+          },
+        })
         stop.addEventListener('abort', stopNow)
         if (stop.aborted) stopNow()
       },
       async pull(controller) {
+        isWanted = true
+        watch?.moved()
         try {
           for (;;) {
             const { done, value } = await reader.read()
@@ -69,6 +92,8 @@ export const answerBody = (options: AnswerBodyOptions): ReadableStream<Uint8Arra
             const bytes = done ? events?.flush() : events ? events.push(value) : value
             if (bytes && bytes.byteLength > 0) {
               begin()
+              isWanted = false
+              watch?.moved()
               controller.enqueue(bytes)
             }
             if (done) {

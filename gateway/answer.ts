@@ -3,6 +3,7 @@ import { ApiError } from '../shared/errors.ts'
 import { sseHeaders } from '../shared/sse.ts'
 import { TunnelError } from '../shared/tunnel/error.ts'
 import type { Exchange, ResponseHead } from '../shared/tunnel/exchange.ts'
+import type { AnswerTiming } from './answer-timing.ts'
 import { answerBody } from './answer-body.ts'
 import { onlyHeaders } from './headers.ts'
 import { explainTunnelFailure } from './tunnel-failure.ts'
@@ -16,6 +17,7 @@ export type AnswerOptions = {
   readonly onFirstBytes: () => void
   /** The backend provably did not begin. */
   readonly onNotRun: () => void
+  readonly timing?: AnswerTiming
 }
 
 /** nginx's status for a client that left first; nobody receives it, but the books have it. */
@@ -53,6 +55,7 @@ export const answerTo = async (exchange: Exchange, options: AnswerOptions): Prom
     stop,
     onFirstBytes: options.onFirstBytes,
     explain: (error) => explainTunnelFailure(error, model),
+    ...(options.timing && { timing: options.timing }),
   })
   return new Response(body, { status: head.status, headers })
 }

@@ -1,12 +1,16 @@
 /** Forwarding a generation request: read it, find it a backend, pass the answer on, meter it. */
 import type { Context } from 'hono'
 import { ApiError, ModelNotFound } from '../shared/errors.ts'
+import type { Log } from '../shared/log.ts'
 import { asApiError } from '../shared/openai/error.ts'
 import { tenantHeader } from '../shared/tenant.ts'
 import type { ActiveRequests } from './active-requests.ts'
 import { answerTo } from './answer.ts'
+import { defaultAnswerTiming, type AnswerTiming } from './answer-timing.ts'
+import { errorFields } from './error-fields.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { onlyHeaders } from './headers.ts'
+import { answerInTime } from './late-answer.ts'
 import { Meter, type MeterOptions } from './meter.ts'
 import type { BackendRegistry, ConnectedBackend } from './tunnel/registry.ts'
 import { maxRequestBytes, parseGenerationRequest, readBody } from './read-body.ts'
@@ -14,6 +18,7 @@ import { maxRequestBytes, parseGenerationRequest, readBody } from './read-body.t
 export type ForwardOptions = MeterOptions & {
   readonly registry: Pick<BackendRegistry, 'pick' | 'backends'>
   readonly active: ActiveRequests
+  readonly answerTiming?: AnswerTiming
 }
 
 /** A backend that lost its connection tries again within seconds. */
@@ -55,19 +60,29 @@ export const forward =
         stream,
         startedAt,
       })
+      const gone = new AbortController()
+      const timing = options.answerTiming ?? defaultAnswerTiming
       const answer = answerTo(exchange, {
         model,
-        left: c.req.raw.signal,
+        left: AbortSignal.any([c.req.raw.signal, gone.signal]),
         stop: running.signal,
         onFirstBytes: () => meter.firstBytes(),
         onNotRun: () => meter.notRun(),
+        timing,
       })
-      const status = answer.then(
+      const shown = stream
+        ? answerInTime(answer, {
+            ...timing,
+            explain: (error) => explainLate(error, options.log, requestId),
+            left: (reason) => gone.abort(reason),
+          })
+        : answer
+      const status = shown.then(
         (response) => response.status,
         (error: unknown) => asApiError(error).status,
       )
       void meter.settle(exchange, status).finally(running.finish)
-      return answer
+      return shown
     } catch (error) {
       running.finish()
       throw error
@@ -83,4 +98,11 @@ const pickBackend = (registry: ForwardOptions['registry'], model: string): Conne
     code: 'no_backend_online',
     retryAfterSeconds: noBackendRetrySeconds,
   })
+}
+
+/** As the app's error handler does, for a failure that is told in a stream under way. */
+const explainLate = (error: unknown, log: Log, requestId: string): ApiError => {
+  const shown = asApiError(error)
+  if (shown !== error) log.error('request failed', { request: requestId, ...errorFields(error) })
+  return shown
 }
