@@ -1,5 +1,5 @@
 /** The flags that the backend and its commands take; config.ts checks their values. */
-import { homeFlag, type FlagTable } from '../shared/flags.ts'
+import { gatewayFlag, homeFlag, type FlagTable } from '../shared/flags.ts'
 
 const serving = ['up', 'backend']
 const converting = ['up', 'backend', 'shard']
@@ -97,11 +97,7 @@ export const backendFlags = {
     variable: 'none',
     commands: ['shard'],
   },
-  gateway: {
-    value: 'URL',
-    help: "the gateway's tunnel",
-    commands: ['backend'],
-  },
+  gateway: gatewayFlag,
   'token-file': {
     value: 'FILE',
     help: 'file with the backend token, else BURROW_TOKEN',

@@ -1,5 +1,5 @@
 /** The flags that the gateway and its commands take; config.ts checks their values. */
-import { homeFlag, type FlagTable } from '../shared/flags.ts'
+import { gatewayFlag, homeFlag, type FlagTable } from '../shared/flags.ts'
 
 const listening = ['up', 'gateway']
 const administration = ['keys', 'backends']
@@ -18,6 +18,7 @@ export const gatewayFlags = {
     commands: listening,
   },
   home: homeFlag,
+  gateway: gatewayFlag,
   name: {
     value: 'NAME',
     help: 'of a new key or backend',

@@ -47,6 +47,13 @@ export const homeFlag = {
   commands: ['up', 'gateway', 'backend', 'keys', 'backends'],
 } as const satisfies Flag
 
+/** A backend dials it; the administration asks it instead of this machine's. */
+export const gatewayFlag = {
+  value: 'URL',
+  help: 'the gateway: its tunnel; of keys and backends: where BURROW_ADMIN_TOKEN holds',
+  commands: ['backend', 'keys', 'backends'],
+} as const satisfies Flag
+
 const column = 30
 
 /** `  --port PORT   and its port (BURROW_PORT, 8080)`, one line a flag. */

@@ -1,5 +1,6 @@
 /** Keeps a backend connected to its gateway: dials, serves, and dials again until it is closed. */
 import { setTimeout as sleep } from 'node:timers/promises'
+import { isLoopback } from '../../shared/loopback.ts'
 import type { Log } from '../../shared/log.ts'
 import type { TunnelHandler } from '../../shared/tunnel/exchange.ts'
 import { defaultTiming, limits, type Timing } from '../../shared/tunnel/limits.ts'
@@ -34,9 +35,6 @@ export interface Tunnel {
 }
 
 const defaultGraceMs = 30_000
-
-const isLoopback = (hostname: string): boolean =>
-  hostname === 'localhost' || hostname === '[::1]' || /^127(\.\d{1,3}){3}$/.test(hostname)
 
 /** @throws Error that says what to change when the address is no tunnel's */
 export const parseTunnelUrl = (text: string): URL => {

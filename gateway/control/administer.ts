@@ -2,8 +2,11 @@
 import { resolve } from 'node:path'
 import { readFlag, type FlagValues } from '../../shared/flags.ts'
 import { gatewayFlags } from '../flags.ts'
+import type { Admin } from './admin.ts'
 import { adminCommands, runAdminCommand } from './commands.ts'
 import { openAdmin } from './open-admin.ts'
+import { RemoteAdmin } from './remote-admin.ts'
+import { parseGatewayUrl, webCall } from './web-call.ts'
 
 /**
  * @param words what is no flag: `list`, or `revoke ID`
@@ -22,12 +25,29 @@ export const administer = async (
   if (!known.includes(verb) || hasStray) {
     throw new Error(`burrow ${noun} takes ${known.join(', ')}: see burrow --help`)
   }
-  const home = readFlag(gatewayFlags, 'home', flags, env) ?? gatewayFlags.home.fallback
-  const admin = await openAdmin(resolve(home))
+  const admin = await chosenAdmin(flags, env)
   try {
     const { name, json } = flags
     return await runAdminCommand(admin, { noun, verb, id, name, json: json !== undefined })
   } finally {
     admin.close()
   }
+}
+
+/**
+ * The gateway that `--gateway` names, else the one of the data directory. BURROW_GATEWAY may well be
+ * there for the machine's backend: alone, without an admin token, it says nothing here.
+ */
+const chosenAdmin = async (flags: FlagValues, env: FlagValues): Promise<Admin> => {
+  const adminToken = env['BURROW_ADMIN_TOKEN'] || undefined
+  const address = flags['gateway'] || (adminToken && env['BURROW_GATEWAY'])
+  if (!address) {
+    const home = readFlag(gatewayFlags, 'home', flags, env) ?? gatewayFlags.home.fallback
+    return openAdmin(resolve(home))
+  }
+  const gateway = parseGatewayUrl(address)
+  if (!adminToken) {
+    throw new Error('--gateway needs the admin token of that gateway in BURROW_ADMIN_TOKEN')
+  }
+  return new RemoteAdmin(webCall(gateway, adminToken))
 }
