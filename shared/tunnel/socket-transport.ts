@@ -1,4 +1,5 @@
 /** A transport over any WebSocket that tells when a message has been written, as `ws` does. */
+import { closeReason } from './close-reason.ts'
 import { closeCodes } from './error.ts'
 import type { Transport } from './transport.ts'
 
@@ -22,15 +23,6 @@ export interface MessageSink {
 
 /** How long a peer may take to answer the closing handshake before the socket is cut. */
 const closeGraceMs = 3_000
-
-const maxReasonBytes = 123 // RFC 6455 section 5.5: a control frame holds 125 bytes, 2 are the code
-
-/** The reason, cut to what a close frame holds, at a character's border. */
-const closeReason = (reason: string): string => {
-  const bytes = new Uint8Array(maxReasonBytes)
-  const { read } = new TextEncoder().encodeInto(reason, bytes)
-  return reason.slice(0, read)
-}
 
 /** Wraps an open socket. */
 export const socketTransport = (socket: MessageSocket): Transport => {
