@@ -5,7 +5,7 @@ import { BackendSession } from '../../shared/tunnel/backend-session.ts'
 import type { TunnelHandler } from '../../shared/tunnel/exchange.ts'
 import { protocolName } from '../../shared/tunnel/handshake.ts'
 import { limits, type Timing } from '../../shared/tunnel/limits.ts'
-import type { Hello } from '../../shared/tunnel/message.ts'
+import type { Hello } from '../../shared/tunnel/hello.ts'
 import { feedSession, socketTransport } from '../../shared/tunnel/socket-transport.ts'
 import { retryAfterMs, type Ended } from './retry.ts'
 

@@ -123,9 +123,13 @@ class Dialler implements Tunnel {
       hello: {
         instanceId: this.#instanceId,
         generation: ++this.#generation,
+        connectionIndex: 0,
         models,
+        services: [],
+        capabilities: [],
         maxStreams,
         windowBytes: limits.requestWindowBytes,
+        connectionWindowBytes: limits.requestConnectionWindowBytes,
       },
       onWelcome: () => {
         log.info('tunnel connected', { gateway: this.#url.host, models: models.join(',') })

@@ -4,7 +4,7 @@ import { closeCodes } from '../../shared/tunnel/error.ts'
 import type { Exchange, OpenRequest } from '../../shared/tunnel/exchange.ts'
 import { GatewaySession } from '../../shared/tunnel/gateway-session.ts'
 import type { Timing } from '../../shared/tunnel/limits.ts'
-import type { Hello } from '../../shared/tunnel/message.ts'
+import type { Hello } from '../../shared/tunnel/hello.ts'
 import type { Transport } from '../../shared/tunnel/transport.ts'
 
 /** Who a backend token belongs to. */

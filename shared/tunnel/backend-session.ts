@@ -1,62 +1,128 @@
-/** The backend's end of one connection: says HELLO, takes WELCOME, serves the streams that are opened. */
+/** The backend's end of one connection: gets in, serves the streams that are opened, says how busy it is. */
+import { BackendHandshake } from './backend-handshake.ts'
+import { BackendReports } from './backend-reports.ts'
+import { BackendStreams } from './backend-streams.ts'
+import {
+  encodeAuth,
+  encodeGoaway,
+  parseGoaway,
+  parseSync,
+  type Goaway,
+  type Status,
+} from './control-message.ts'
+import type { TunnelCounters } from './counters.ts'
 import { closeCodes, TunnelError } from './error.ts'
-import type { TunnelHandler } from './exchange.ts'
-import { BackendStream } from './backend-stream.ts'
-import { acceptFrame, type Frame } from './frame.ts'
+import type { Counted, TunnelHandler } from './exchange.ts'
+import { readWindow, type Frame, type FrameName } from './frame.ts'
+import type { Hello, Welcome } from './hello.ts'
 import { limits } from './limits.ts'
 import { Link, type Closed, type LinkOptions } from './link.ts'
-import {
-  encodeHello,
-  parseOpen,
-  parseWelcome,
-  resetFrame,
-  type Hello,
-  type Welcome,
-} from './message.ts'
+import { SyncClock } from './sync-clock.ts'
 import type { Transport } from './transport.ts'
+import { encodeUsage, parseUsageAck, type UsageReport } from './usage-message.ts'
 
 export type BackendSessionOptions = LinkOptions & {
   readonly hello: Hello
   readonly handler: TunnelHandler
+  /**
+   * Dialled with a pre-shared key: HELLO waits for the gateway's CHALLENGE and carries the answer
+   * (see `helloProof`). Without it, HELLO is sent at once, and a CHALLENGE breaks the protocol.
+   */
+  readonly prove?: (nonce: Uint8Array) => string | Promise<string>
   /** The gateway has let us in. */
   readonly onWelcome: (welcome: Welcome) => void
+  /** How busy this backend is; asked after WELCOME, each second, and after each END. */
+  readonly status?: () => Status
+  /** The gateway has these counts in its books. */
+  readonly onUsageAck?: (requestIds: readonly string[]) => void
+  /** The gateway opens nothing more here: dial a replacement, then `drain`. */
+  readonly onGoaway?: (goaway: Goaway) => void
+  /**
+   * The journal's hook: called once for each accepted request, when its count is final, and awaited
+   * (at most `settleMs`) before END leaves; also after the connection was lost, when no END will.
+   */
+  readonly beforeEnd?: (counted: Counted) => void | Promise<void>
 }
 
 /** How often a draining session looks whether the transport has passed its bytes on. */
 const drainPollMs = 10
 
+/** How long a drain waits for the gateway to have read that it should open nothing more. */
+const drainNoticeMs = 2_000
+
+const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms))
+
 export class BackendSession {
   /** Resolves when the connection has ended, for whatever reason. */
   readonly closed: Promise<Closed>
+  /** Resolves when, after `closed`, all work has stopped and `beforeEnd` has had every count. */
+  readonly settled: Promise<void>
   readonly #closed = Promise.withResolvers<Closed>()
   readonly #options: BackendSessionOptions
   readonly #transport: Transport
   readonly #link: Link
-  readonly #streams = new Map<number, BackendStream>()
-  #welcome: Welcome | undefined
-  #lastStreamId = 0
+  readonly #handshake: BackendHandshake
+  readonly #reports: BackendReports
+  readonly #syncs: SyncClock
+  #streams: BackendStreams | undefined // once the gateway has let us in
   #isDraining = false
 
   constructor(transport: Transport, options: BackendSessionOptions) {
+    const { hello, prove, status } = options
     this.closed = this.#closed.promise
+    this.settled = this.closed.then(() => this.#streams?.settled())
     this.#options = options
     this.#transport = transport
-    this.#link = new Link(
+    const link = new Link(
       transport,
       {
         frame: (frame) => this.#onFrame(frame),
-        hasStreams: () => this.#streams.size > 0,
+        hasStreams: () => this.openStreams > 0,
+        tick: (now) => this.#onTick(now),
         closed: (closed) => this.#onClosed(closed),
       },
-      true,
+      'always',
       options,
     )
-    const payload = encodeHello(options.hello)
-    this.#link.outbox.control({ name: 'HELLO', streamId: 0, payload })
+    this.#link = link
+    this.#syncs = new SyncClock(link.timing.syncMs, link.now())
+    this.#reports = new BackendReports({ link, instanceId: hello.instanceId, status })
+    const done = (welcome: Welcome) => this.#onWelcome(welcome)
+    this.#handshake = new BackendHandshake({ link, hello, prove, done })
   }
 
   get openStreams(): number {
-    return this.#streams.size
+    return this.#streams?.size ?? 0
+  }
+
+  /** Smoothed round trip, ms; undefined before the first PONG. */
+  get roundTripMs(): number | undefined {
+    return this.#link.roundTripMs
+  }
+
+  /** Whether either end has said GOAWAY. */
+  get isDraining(): boolean {
+    return this.#isDraining
+  }
+
+  /** For metrics. */
+  get counters(): TunnelCounters {
+    return this.#link.counters.snapshot()
+  }
+
+  /** Hands over a fresh token before the old one expires. */
+  sendAuth(token: string): void {
+    this.#control('AUTH', encodeAuth(token))
+  }
+
+  /**
+   * Sends a final count from the journal. Keep at most `limits.usageAckIds` of them unacknowledged
+   * on a connection. False when the session has ended or is not yet welcome: try on the next one.
+   */
+  sendUsage(report: UsageReport): boolean {
+    if (this.#link.isClosed || !this.#streams) return false
+    this.#control('USAGE', encodeUsage(report))
+    return true
   }
 
   /** One message from the transport. */
@@ -74,75 +140,80 @@ export class BackendSession {
     this.#link.close(code, reason)
   }
 
-  /** Refuses new streams, gives the running ones up to `graceMs`, then closes. */
+  /**
+   * Takes no new streams, gives the running ones up to `graceMs`, then closes with 1000. Streams
+   * that the gateway opened before it was told are still served.
+   */
   async drain(graceMs: number): Promise<void> {
-    this.#isDraining = true
     const deadline = performance.now() + graceMs
-    const isQuiet = () => this.#streams.size === 0 && this.#transport.bufferedBytes === 0
-    while (!this.#link.isClosed && !isQuiet() && performance.now() < deadline) {
-      await new Promise((resolve) => setTimeout(resolve, drainPollMs))
+    const leftMs = () => Math.max(0, deadline - performance.now())
+    this.#isDraining = true
+    if (this.#streams) {
+      this.#goaway(limits.maxStreamId, graceMs)
+      await Promise.race([this.#link.peerHasRead(), sleep(Math.min(drainNoticeMs, leftMs()))])
+      this.#goaway(this.#streams.stopOpening(), leftMs())
     }
+    const isQuiet = () => this.openStreams === 0 && this.#transport.bufferedBytes === 0
+    while (!this.#link.isClosed && !isQuiet() && leftMs() > 0) await sleep(drainPollMs)
     this.close(closeCodes.NORMAL, 'the backend stops')
   }
 
-  #onFrame(frame: Frame): void {
-    if (!this.#welcome) {
-      this.#onWelcome(frame)
-    } else if (frame.streamId === 0) {
-      throw new TunnelError('PROTOCOL_ERROR', `${frame.name} after the handshake`)
-    } else if (frame.name === 'OPEN') {
-      this.#onOpen(frame)
-    } else if (frame.streamId > this.#lastStreamId) {
-      throw new TunnelError('PROTOCOL_ERROR', `${frame.name} on a stream that was never opened`)
-    } else {
-      // A stream that is over may still get frames that were under way.
-      this.#streams.get(frame.streamId)?.receive(frame)
-    }
-  }
-
-  #onWelcome(frame: Frame): void {
-    if (frame.name !== 'WELCOME') {
-      throw new TunnelError('PROTOCOL_ERROR', `${frame.name} before WELCOME`)
-    }
-    this.#welcome = parseWelcome(frame.payload)
-    this.#link.handshakeDone()
-    this.#options.onWelcome(this.#welcome)
-  }
-
-  #onOpen({ streamId, payload }: Frame): void {
-    if (streamId <= this.#lastStreamId) {
-      throw new TunnelError('PROTOCOL_ERROR', `OPEN of stream ${streamId} after a higher one`)
-    }
-    this.#lastStreamId = streamId
-    const open = parseOpen(payload)
-    const refusal = this.#refusal()
-    if (refusal) {
-      this.#link.outbox.control(resetFrame(streamId, { code: 'REFUSED', message: refusal }))
-      return
-    }
-    const stream = new BackendStream(open, {
-      streamId,
-      outbox: this.#link.outbox,
-      timing: this.#link.timing,
-      log: this.#link.log,
-      sendWindowBytes: this.#welcome?.windowBytes ?? 0,
-      receiveWindowBytes: this.#options.hello.windowBytes,
-      closed: () => this.#streams.delete(streamId),
+  #goaway(lastStreamId: number, deadlineMs: number): void {
+    const payload = encodeGoaway({
+      code: 'DRAINING',
+      lastStreamId,
+      deadlineMs: Math.round(Math.min(deadlineMs, limits.deadlineMs)),
+      message: 'the backend stops',
     })
-    this.#streams.set(streamId, stream)
-    this.#link.outbox.control(acceptFrame(streamId))
-    void stream.run(this.#options.handler)
+    this.#control('GOAWAY', payload)
   }
 
-  #refusal(): string | undefined {
-    if (this.#isDraining) return 'the backend is stopping'
-    const isFull = this.#streams.size >= (this.#welcome?.maxStreams ?? limits.streams)
-    return isFull ? 'the backend has no free stream' : undefined
+  #onFrame(frame: Frame): void {
+    if (!this.#streams) this.#handshake.receive(frame)
+    else if (frame.streamId === 0) this.#onConnectionFrame(this.#streams, frame)
+    else this.#streams.receive(frame)
+  }
+
+  #onWelcome(welcome: Welcome): void {
+    const { hello, handler, beforeEnd, onWelcome } = this.#options
+    const link = this.#link
+    link.handshakeDone()
+    const onClosed = () => this.#reports.ended()
+    this.#streams = new BackendStreams({ link, hello, welcome, handler, beforeEnd, onClosed })
+    this.#reports.begin(link.now())
+    onWelcome(welcome)
+  }
+
+  #onConnectionFrame(streams: BackendStreams, { name, payload }: Frame): void {
+    switch (name) {
+      case 'WINDOW':
+        return streams.sendCredit.grant(readWindow(payload))
+      case 'USAGE_ACK':
+        return this.#options.onUsageAck?.(parseUsageAck(payload))
+      case 'SYNC':
+        return streams.sync(parseSync(payload))
+      case 'GOAWAY':
+        this.#isDraining = true
+        return this.#options.onGoaway?.(parseGoaway(payload))
+      default:
+        throw new TunnelError('PROTOCOL_ERROR', `${name} after the handshake`)
+    }
+  }
+
+  #onTick(now: number): void {
+    if (!this.#streams) return
+    this.#reports.tick(now, this.#streams.values())
+    if (this.#syncs.isDue(now, this.openStreams > 0)) {
+      this.#control('SYNC', this.#streams.encodeSync())
+    }
+  }
+
+  #control(name: FrameName, payload: Uint8Array): void {
+    this.#link.outbox.control({ name, streamId: 0, payload })
   }
 
   #onClosed(closed: Closed): void {
-    for (const stream of this.#streams.values()) stream.connectionLost(closed.reason)
-    this.#streams.clear()
+    this.#streams?.connectionLost(closed.reason)
     this.#closed.resolve(closed)
   }
 }

@@ -1,103 +1,115 @@
 /** The backend's end of one stream: runs the handler, sends its answer, settles the count. SPEC.md, "Streams". */
-import type { Log } from '../log.ts'
 import type { Usage } from '../openai/usage.ts'
+import type { CountingStream } from './backend-reports.ts'
+import type { ReceiveCredit, SendCredit } from './connection-credit.ts'
 import { TunnelError } from './error.ts'
-import type { ServedExchange, TunnelHandler } from './exchange.ts'
+import type { Counted, ServedExchange, TunnelHandler, Upgraded } from './exchange.ts'
 import { readWindow, windowFrame, type Frame } from './frame.ts'
-import { limits, type Timing } from './limits.ts'
+import { limits } from './limits.ts'
+import type { Link } from './link.ts'
 import { encodeEnd, encodeHead, parseReset, type Failure, type Open } from './message.ts'
-import type { Outbox } from './outbox.ts'
 import { ReceiveStream } from './receive-stream.ts'
 import { SendStream } from './send-stream.ts'
+import { servedExchange, servedRequest } from './served-request.ts'
+import { ServedUsage } from './served-usage.ts'
 
 export type BackendStreamOptions = {
   readonly streamId: number
-  readonly outbox: Outbox
-  readonly timing: Timing
-  readonly log: Log
+  readonly link: Link
+  readonly sendCredit: SendCredit
+  readonly receiveCredit: ReceiveCredit
   /** Credit for the response body, as WELCOME said. */
   readonly sendWindowBytes: number
   /** Credit for the request body, as HELLO said. */
   readonly receiveWindowBytes: number
-  /** END has left, or the connection has. Called once. */
+  /** Awaited before END leaves, for at most `settleMs`. */
+  readonly beforeEnd: ((counted: Counted) => void | Promise<void>) | undefined
+  /** The stream is over, or the connection is. Called once. */
   readonly closed: () => void
 }
 
-/** Requests carry no authority: the base only makes a URL of the path. */
-const origin = 'http://backend'
-
 const failedInside: Failure = { code: 'INTERNAL', message: 'the backend failed to answer' }
 
-export class BackendStream implements ServedExchange {
+export class BackendStream implements CountingStream {
   readonly requestId: string
+  readonly #open: Open
   readonly #options: BackendStreamOptions
   // Held until the end: on Node a Request that nobody holds no longer passes its signal on.
   readonly #request: Request
+  readonly #exchange: ServedExchange
   readonly #work = new AbortController()
+  readonly #usage = new ServedUsage()
   readonly #requestBody: ReceiveStream | undefined
   readonly #response: SendStream
+  readonly #late = Promise.withResolvers<void>()
   #bodyBytes = 0
   #hasWholeBody: boolean
+  #isUpgraded = false
+  #isRequestUnread = false
   #responseReader: ReadableStreamDefaultReader<Uint8Array> | undefined
   #bodyStopped: Promise<void> | undefined
-  #reported: Usage | null = null
-  #final: Promise<Usage | null> | undefined
+  #deadlineTimer: ReturnType<typeof setTimeout> | undefined
   #settleTimer: ReturnType<typeof setTimeout> | undefined
   /** Set once the answer can no longer succeed. */
   #failure: Failure | undefined
-  #isEnded = false
+  #hasSaidEnd = false
+  #isClosed = false
 
   constructor(open: Open, options: BackendStreamOptions) {
-    const { streamId, outbox } = options
+    const { streamId, link, receiveCredit } = options
     this.requestId = open.requestId
+    this.#open = open
     this.#options = options
     this.#hasWholeBody = !open.hasBody
     if (open.hasBody) {
       this.#requestBody = new ReceiveStream({
         windowBytes: options.receiveWindowBytes,
-        grant: (delta) => outbox.control(windowFrame(streamId, delta)),
+        connection: receiveCredit,
+        pace: link,
+        grant: (delta) => {
+          if (!this.#isClosed) link.outbox.control(windowFrame(streamId, delta))
+        },
         // A handler that does not want the rest gives no credit for it.
-        cancelled: () => {},
+        cancelled: () => {
+          this.#isRequestUnread = true
+          this.#closeHalfOpen()
+        },
       })
     }
     this.#response = new SendStream({
       streamId,
       windowBytes: options.sendWindowBytes,
-      ready: () => outbox.ready(this.#response),
-      ended: () => options.closed(),
+      connection: options.sendCredit,
+      counters: link.counters,
+      ready: () => link.outbox.ready(this.#response),
+      ended: () => this.#onEndSent(),
     })
-    const init: RequestInit & { duplex: 'half' } = {
-      method: open.method,
-      headers: open.headers,
-      body: this.#requestBody?.readable ?? null,
-      signal: this.#work.signal,
-      duplex: 'half',
+    const body = this.#requestBody?.readable ?? null
+    this.#request = servedRequest(open, body, this.#work.signal)
+    this.#exchange = servedExchange(open, body, this.#usage)
+    if (open.deadlineMs !== undefined) {
+      this.#deadlineTimer = setTimeout(
+        () => this.#stop({ code: 'DEADLINE', message: 'the time is up' }),
+        open.deadlineMs,
+      )
     }
-    this.#request = new Request(origin + open.path, init)
   }
 
-  reportUsage(usage: Usage): void {
-    this.#reported = usage
-  }
-
-  usage(final: Promise<Usage | null>): void {
-    this.#final = final
-    // Read at the end, which may come after a rejection.
-    final.catch(() => {})
-  }
-
-  /** Answers the request. Never rejects. */
+  /** Answers the request; resolves when all that belongs to it is done. Never rejects. */
   async run(handler: TunnelHandler): Promise<void> {
-    try {
-      const response = await handler(this.#request, this)
-      await this.#send(response)
-    } catch (error) {
-      this.#failWith(error)
+    const isSettled = this.#answer(handler).then(() => true)
+    const isLate = this.#late.promise.then(() => false)
+    if (!(await Promise.race([isSettled, isLate]))) {
+      this.#options.link.log.warn('request did not settle in time', { requestId: this.requestId })
     }
-    this.#startSettling()
-    await this.#bodyStopped
-    await this.#countFinal()
+    clearTimeout(this.#deadlineTimer)
+    clearTimeout(this.#settleTimer)
+    await this.#journal()
     this.#end()
+  }
+
+  takeCount(): Usage | null {
+    return this.#hasSaidEnd ? null : this.#usage.takeChange()
   }
 
   /** A frame of this stream. @throws TunnelError when it has no place in the present state */
@@ -108,7 +120,7 @@ export class BackendStream implements ServedExchange {
       case 'END':
         return this.#onBodyEnd()
       case 'RESET':
-        return this.#stop(parseReset(frame.payload))
+        return this.#onReset(parseReset(frame.payload))
       case 'WINDOW':
         return this.#response.grant(readWindow(frame.payload))
       default:
@@ -116,40 +128,68 @@ export class BackendStream implements ServedExchange {
     }
   }
 
-  /** Nobody is left to answer: the work stops, and nothing more is said. */
+  /** The gateway's SYNC does not name this stream: nobody waits for it. */
+  missing(): void {
+    this.#onReset({ code: 'CANCEL', message: 'the gateway has let go of the stream' })
+  }
+
+  /** Nobody is left to answer: the work stops, and its count goes to the journal only. */
   connectionLost(reason: string): void {
+    this.#isClosed = true
     this.#stop({ code: 'CONNECTION_LOST', message: reason })
-    this.#isEnded = true
-    clearTimeout(this.#settleTimer)
   }
 
   #onData(payload: Uint8Array): void {
-    if (this.#hasWholeBody)
+    const isEarly = this.#open.upgrade !== undefined && !this.#isUpgraded
+    if (this.#hasWholeBody || isEarly) {
       throw new TunnelError('PROTOCOL_ERROR', 'DATA after END, or without a body')
+    }
+    // Counts against the credits in any case, and gives them back where nobody reads.
+    this.#requestBody?.push(payload)
     this.#bodyBytes += payload.byteLength
-    if (this.#bodyBytes > limits.bodyBytes) {
+    if (this.#open.service === undefined && this.#bodyBytes > limits.bodyBytes) {
       this.#stop({ code: 'TOO_LARGE', message: `a request body of over ${limits.bodyBytes} bytes` })
-    } else {
-      this.#requestBody?.push(payload)
     }
   }
 
   #onBodyEnd(): void {
-    if (this.#hasWholeBody)
+    if (this.#hasWholeBody) {
       throw new TunnelError('PROTOCOL_ERROR', 'END after END, or without a body')
+    }
     this.#hasWholeBody = true
     this.#requestBody?.end()
+    this.#closeHalfOpen()
   }
 
-  async #send(response: Response): Promise<void> {
-    const reader = response.body?.getReader()
+  #onReset(failure: Failure): void {
+    this.#stop(failure)
+    // Of an upgraded stream END has left: there is no more to say.
+    if (this.#hasSaidEnd && this.#response.isClosed) this.#close()
+  }
+
+  /** The handler, its answer and its count. Never rejects. */
+  async #answer(handler: TunnelHandler): Promise<void> {
+    const { link } = this.#options
+    try {
+      await this.#send(await handler(this.#request, this.#exchange))
+    } catch (error) {
+      this.#failWith(error)
+    }
+    this.#startSettling()
+    await this.#bodyStopped
+    await this.#usage.settle().catch((error: unknown) => {
+      link.log.warn('final usage is unknown', { requestId: this.requestId, error: String(error) })
+    })
+  }
+
+  async #send(answer: Response | Upgraded): Promise<void> {
+    const reader = answer.body?.getReader()
     this.#responseReader = reader
-    if (this.#failure) {
+    if (this.#failure || this.#hasSaidEnd) {
       await reader?.cancel(this.#work.signal.reason)
       return
     }
-    const { outbox, streamId } = this.#options
-    outbox.head({ frame: { name: 'HEAD', streamId, payload: encodeHead(response) } })
+    this.#sendHead(answer)
     if (!reader) return
     for (;;) {
       const { done, value } = await reader.read()
@@ -159,10 +199,24 @@ export class BackendStream implements ServedExchange {
     }
   }
 
+  #sendHead(answer: Response | Upgraded): void {
+    const { link, streamId } = this.#options
+    const isUpgrade = this.#open.upgrade !== undefined
+    this.#isUpgraded = answer.status === 101
+    if (this.#isUpgraded && !isUpgrade)
+      throw new TypeError('an answer of 101 that nobody asked for')
+    link.outbox.head({ frame: { name: 'HEAD', streamId, payload: encodeHead(answer) } })
+    // After any other answer to an upgrade, the client's bytes do not come.
+    if (isUpgrade && !this.#isUpgraded) {
+      this.#hasWholeBody = true
+      this.#requestBody?.end()
+    }
+  }
+
   /** The handler or its body threw. After a cancel that is how work stops, and no failure. */
   #failWith(error: unknown): void {
     if (this.#failure) return
-    this.#options.log.error('request failed', {
+    this.#options.link.log.error('request failed', {
       requestId: this.requestId,
       error: error instanceof Error ? (error.stack ?? error.message) : String(error),
     })
@@ -171,11 +225,12 @@ export class BackendStream implements ServedExchange {
 
   /** Stops the work; END follows when it has settled. */
   #stop(failure: Failure): void {
-    if (this.#failure || this.#isEnded) return
+    if (this.#failure) return
     this.#failure = failure
     const error = new TunnelError(failure.code, failure.message)
     this.#work.abort(error)
     this.#requestBody?.abort(error)
+    if (this.#hasSaidEnd) return
     this.#response.abort(error)
     // The reader's source may fail in its own clean-up: the answer is lost either way.
     this.#bodyStopped = this.#responseReader?.cancel(error).catch(() => {})
@@ -184,37 +239,63 @@ export class BackendStream implements ServedExchange {
 
   /** From here on END waits no longer than the limit. */
   #startSettling(): void {
-    if (this.#isEnded) return
-    this.#settleTimer ??= setTimeout(() => {
-      this.#options.log.warn('request did not settle in time', { requestId: this.requestId })
-      this.#end()
-    }, this.#options.timing.settleMs)
+    this.#settleTimer ??= setTimeout(this.#late.resolve, this.#options.link.timing.settleMs)
   }
 
-  async #countFinal(): Promise<void> {
-    if (!this.#final) {
-      // The handler is done and has counted nothing, so it used nothing.
-      this.#reported ??= { promptTokens: 0, completionTokens: 0 }
-      return
-    }
+  /** What a crash must not lose is written down first; but a disk that hangs stops nothing. */
+  async #journal(): Promise<void> {
+    const { beforeEnd, link } = this.#options
+    if (!beforeEnd) return
+    const { requestId, ticket, service } = this.#open
+    const late = Promise.withResolvers<never>()
+    const timer = setTimeout(() => late.reject(new Error('timed out')), link.timing.settleMs)
     try {
-      this.#reported = (await this.#final) ?? this.#reported
-    } catch (error) {
-      this.#options.log.warn('final usage is unknown', {
-        requestId: this.requestId,
-        error: String(error),
+      const written = beforeEnd({
+        requestId,
+        ...(ticket !== undefined && { ticket }),
+        ...(service !== undefined && { service }),
+        usage: this.#usage.last,
       })
+      await Promise.race([written, late.promise])
+    } catch (error) {
+      link.log.error('final usage was not journalled', { requestId, error: String(error) })
+    } finally {
+      clearTimeout(timer)
     }
   }
 
   #end(): void {
-    if (this.#isEnded) return
-    this.#isEnded = true
-    clearTimeout(this.#settleTimer)
-    const usage = this.#reported
+    this.#hasSaidEnd = true
+    if (this.#isClosed) return
+    const usage = this.#usage.last
     const error = this.#failure
     const payload = encodeEnd({ ...(usage && { usage }), ...(error && { error }) })
     if (error) this.#response.endAborted(payload)
     else this.#response.end(payload)
+  }
+
+  /** END has been handed over. An upgraded stream stays until the other side has ended too. */
+  #onEndSent(): void {
+    if (this.#isUpgraded && !this.#failure) this.#closeHalfOpen()
+    else this.#close()
+  }
+
+  #closeHalfOpen(): void {
+    if (!this.#isUpgraded || !this.#hasSaidEnd || !this.#response.isClosed) return
+    if (this.#hasWholeBody) {
+      this.#close()
+    } else if (this.#isRequestUnread) {
+      const { link, streamId } = this.#options
+      link.reset(streamId, { code: 'NO_ERROR', message: 'the service has closed' })
+      this.#close()
+    }
+  }
+
+  #close(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    // What the handler has not read of the request, it will not.
+    this.#requestBody?.abort(new TunnelError('CANCEL', 'the exchange has ended'))
+    this.#options.closed()
   }
 }

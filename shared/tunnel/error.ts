@@ -44,6 +44,7 @@ export const closeCodes = {
   TIMEOUT: 4008,
   REPLACED: 4009,
   STALLED: 4010,
+  ENHANCE_CALM: 4011,
 } as const
 
 export type TunnelErrorOptions = {

@@ -11,15 +11,22 @@ export const headerBytes = 8
 export const frameTypes = {
   HELLO: { type: 0x01, on: 'connection', min: 2, max: limits.helloBytes },
   WELCOME: { type: 0x02, on: 'connection', min: 2, max: limits.welcomeBytes },
+  AUTH: { type: 0x03, on: 'connection', min: 2, max: limits.authBytes },
+  CHALLENGE: { type: 0x04, on: 'connection', min: 32, max: 32 },
   OPEN: { type: 0x10, on: 'stream', min: 2, max: limits.openBytes },
   ACCEPT: { type: 0x11, on: 'stream', min: 0, max: 0 },
   HEAD: { type: 0x12, on: 'stream', min: 2, max: limits.headBytes },
   DATA: { type: 0x13, on: 'stream', min: 1, max: limits.dataBytes },
   END: { type: 0x14, on: 'stream', min: 0, max: limits.endBytes },
   RESET: { type: 0x15, on: 'stream', min: 4, max: 4 + limits.resetTextBytes },
-  WINDOW: { type: 0x16, on: 'stream', min: 4, max: 4 },
+  WINDOW: { type: 0x16, on: 'either', min: 4, max: 4 },
+  USAGE: { type: 0x17, on: 'connection', min: 2, max: limits.usageBytes },
+  USAGE_ACK: { type: 0x18, on: 'connection', min: 2, max: limits.usageAckBytes },
   PING: { type: 0x20, on: 'connection', min: 8, max: 8 },
   PONG: { type: 0x21, on: 'connection', min: 8, max: 8 },
+  GOAWAY: { type: 0x22, on: 'connection', min: 2, max: limits.goawayBytes },
+  STATUS: { type: 0x23, on: 'connection', min: 2, max: limits.statusBytes },
+  SYNC: { type: 0x24, on: 'connection', min: 0, max: 4 * limits.syncIds },
 } as const
 
 export type FrameName = keyof typeof frameTypes
@@ -39,15 +46,18 @@ const frameNames = new Map<number, FrameName>(
 
 const violation = (message: string) => new TunnelError('PROTOCOL_ERROR', message)
 
+/** Whether `id` can be a stream's: odd, and at most 2^31 - 1. */
+export const isStreamId = (id: number): boolean => id % 2 === 1 && id <= limits.maxStreamId
+
+const isAllowedOn = (on: 'connection' | 'stream' | 'either', id: number): boolean =>
+  id === 0 ? on !== 'stream' : on !== 'connection' && isStreamId(id)
+
 const checkBounds = (name: FrameName, streamId: number, length: number): void => {
   const { on, min, max } = frameTypes[name]
   if (length < min || length > max) {
     throw violation(`${name} of ${length} bytes, not ${min} to ${max}`)
   }
-  const isStreamId = streamId % 2 === 1 && streamId <= limits.maxStreamId
-  if (on === 'stream' ? !isStreamId : streamId !== 0) {
-    throw violation(`${name} with stream id ${streamId}`)
-  }
+  if (!isAllowedOn(on, streamId)) throw violation(`${name} with stream id ${streamId}`)
 }
 
 /** Bytes that a frame takes in a message. */
@@ -109,7 +119,7 @@ export const acceptFrame = (streamId: number): Frame => ({
   payload: empty,
 })
 
-/** WINDOW: `delta` more bytes of DATA may be sent on the stream. */
+/** WINDOW: `delta` more bytes of DATA may be sent on the stream; 0 is the whole connection. */
 export const windowFrame = (streamId: number, delta: number): Frame => {
   const payload = new Uint8Array(4)
   new DataView(payload.buffer).setUint32(0, delta)

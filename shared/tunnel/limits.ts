@@ -13,6 +13,9 @@ export const limits = {
   dataBytes: 16 * KiB,
   helloBytes: 16 * KiB,
   welcomeBytes: 4 * KiB,
+  /** A signed token with its claims. */
+  authBytes: 8 * KiB,
+  tokenChars: 4 * KiB,
   /** OPEN with all request headers: what Node and Workers accept from a client, twice over. */
   openBytes: 32 * KiB,
   headBytes: 32 * KiB,
@@ -20,7 +23,20 @@ export const limits = {
   endBytes: 4 * KiB,
   /** RESET's text: a sentence for people. */
   resetTextBytes: 256,
+  /** One count with its ticket. */
+  usageBytes: 4 * KiB,
+  /** `usageAckIds` request ids, each character written as six. */
+  usageAckBytes: 64 * KiB,
+  usageAckIds: 64,
+  goawayBytes: 4 * KiB,
+  statusBytes: 4 * KiB,
+  /** Live streams named in one SYNC: eight connections' worth. */
+  syncIds: 2048,
   requestIdChars: 128,
+  /** OPEN's ticket: a signed record of what a request is billed to. */
+  ticketChars: 1024,
+  /** The longest time that a request may be given. */
+  deadlineMs: 24 * 60 * 60 * 1000,
   /** Path and query together. */
   pathChars: 4 * KiB,
   /** Names and values, so that a parsed head stays as small as its frame. */
@@ -32,6 +48,14 @@ export const limits = {
   /** Served model names in one HELLO. */
   models: 256,
   modelNameChars: 256,
+  /** Connections of one backend: `connectionIndex` is below this. */
+  connections: 4,
+  /** Exposed HTTP services in one HELLO. */
+  services: 32,
+  /** A service's name is a host label. */
+  serviceNameChars: 63,
+  capabilities: 32,
+  capabilityChars: 64,
   /** Initial credit for a request body, per stream. */
   requestWindowBytes: 256 * KiB,
   /** Initial credit for a response body: at 100 tokens/s of 250 B each, 2.6 s of stream. */
@@ -39,12 +63,21 @@ export const limits = {
   /** A window smaller than one DATA frame stalls; a larger one than this is a memory attack. */
   minWindowBytes: 16 * KiB,
   maxWindowBytes: 16 * MiB,
+  /** A stream's window grows to this where the reader keeps up: 100 ms at 10 MB/s. */
+  grownWindowBytes: 1 * MiB,
+  /** Initial credit for all request bodies of a connection together. */
+  requestConnectionWindowBytes: 16 * MiB,
+  /** Initial credit for all response bodies: a full house of initial windows, twice over. */
+  responseConnectionWindowBytes: 32 * MiB,
+  maxConnectionWindowBytes: 256 * MiB,
   /** Credit never exceeds this, so that it stays an exact 31-bit number in any language. */
   maxCreditBytes: 2 ** 31 - 1,
   /** Control frames waiting for a peer that does not read: more than 10,000 PONGs. */
   controlBacklogBytes: 256 * KiB,
   /** Above this the transport is full: frames wait in our queues, where control goes first. */
   transportHighWaterBytes: 1 * MiB,
+  /** A backend that resets more accepted streams than this within `resetWindowMs`, and most of them, is closed. */
+  resets: 100,
   /** Stream ids are odd and below 2^31; then a new connection is needed. */
   maxStreamId: 2 ** 31 - 1,
 } as const
@@ -69,6 +102,14 @@ export type Timing = {
   readonly cancelMs: number
   /** The backend waits so long for its handler and the final count; less than `cancelMs`. */
   readonly settleMs: number
+  /** How often a running stream's count is sent while it changes. */
+  readonly usageMs: number
+  /** The least time between two STATUS, those after an END apart. */
+  readonly statusMs: number
+  /** How often an end with streams names them in SYNC. */
+  readonly syncMs: number
+  /** The span over which resets are counted. */
+  readonly resetWindowMs: number
 }
 
 export const defaultTiming: Timing = {
@@ -81,4 +122,8 @@ export const defaultTiming: Timing = {
   tickMs: 1_000,
   cancelMs: 10_000,
   settleMs: 8_000,
+  usageMs: 1_000,
+  statusMs: 1_000,
+  syncMs: 30_000,
+  resetWindowMs: 10_000,
 }

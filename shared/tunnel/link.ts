@@ -3,11 +3,15 @@
  * closes once. What the frames mean is the session's affair.
  */
 import type { Log } from '../log.ts'
+import { Counters } from './counters.ts'
 import { closeCodes, TunnelError } from './error.ts'
 import { decodeMessage, type Frame } from './frame.ts'
 import { Heartbeat } from './heartbeat.ts'
 import { defaultTiming, type Timing } from './limits.ts'
+import { resetFrame, type Failure } from './message.ts'
 import { Outbox } from './outbox.ts'
+import type { Pace } from './receive-stream.ts'
+import { RoundTrip } from './round-trip.ts'
 import type { Transport } from './transport.ts'
 
 /** How a connection ended. */
@@ -24,6 +28,11 @@ export type LinkOptions = {
   /** Monotonic clock, ms. */
   readonly now?: () => number
   readonly random?: () => number
+  /**
+   * False where the runtime sleeps while no stream is open: then no timer runs, and silence is not
+   * watched. Default true.
+   */
+  readonly watchIdle?: boolean
 }
 
 /** What a session does with its link's news. */
@@ -31,42 +40,54 @@ export interface LinkEvents {
   /** Any frame but PING and PONG. @throws TunnelError when the peer broke the protocol */
   frame(frame: Frame): void
   hasStreams(): boolean
+  /** At every look at the clock, `timing.tickMs` apart. */
+  tick(now: number): void
   /** Called once. */
   closed(closed: Closed): void
 }
 
+/** When this end sends PING. */
+export type Pings = 'always' | 'busy' | 'never'
+
 const lateHandshake = 'the handshake took too long'
 
-export class Link {
+export class Link implements Pace {
   readonly outbox: Outbox
+  readonly counters = new Counters()
   readonly timing: Timing
   readonly log: Log
+  readonly now: () => number
   readonly #transport: Transport
   readonly #events: LinkEvents
   readonly #heartbeat: Heartbeat
   readonly #handshakeTimer: ReturnType<typeof setTimeout>
-  #numPings = 0
+  readonly #roundTrip = new RoundTrip()
+  #awaitedPong: { readonly number: number; readonly come: () => void } | undefined
   #isClosed = false
 
-  /** `pings`: this side sends PING (the backend does). */
-  constructor(transport: Transport, events: LinkEvents, pings: boolean, options: LinkOptions) {
+  constructor(transport: Transport, events: LinkEvents, pings: Pings, options: LinkOptions) {
     const { timing = defaultTiming, now = () => performance.now(), random = Math.random } = options
     this.timing = timing
     this.log = options.log
+    this.now = now
     this.#transport = transport
     this.#events = events
-    this.outbox = new Outbox(
+    this.outbox = new Outbox({
       transport,
-      (code, reason) => this.close(code, reason),
-      () => this.#heartbeat.progressed(),
-    )
+      counters: this.counters,
+      overflow: (code, reason) => this.close(code, reason),
+      progress: () => this.#heartbeat.progressed(),
+    })
     this.#heartbeat = new Heartbeat({
       timing,
       now,
       random,
       hasStreams: () => events.hasStreams(),
       bufferedBytes: () => transport.bufferedBytes,
-      ...(pings && { ping: () => this.#ping() }),
+      pings,
+      ping: () => this.#ping(),
+      watchIdle: options.watchIdle ?? true,
+      tick: (at) => events.tick(at),
       dead: (cause, reason) =>
         this.close(cause === 'silent' ? closeCodes.TIMEOUT : closeCodes.STALLED, reason),
     })
@@ -74,6 +95,11 @@ export class Link {
       () => this.close(closeCodes.TIMEOUT, lateHandshake),
       timing.handshakeMs,
     )
+  }
+
+  /** Smoothed round trip, ms; undefined before the first sample. */
+  get roundTripMs(): number | undefined {
+    return this.#roundTrip.ms
   }
 
   get isClosed(): boolean {
@@ -85,17 +111,44 @@ export class Link {
     clearTimeout(this.#handshakeTimer)
   }
 
+  /** A stream was opened. */
+  streamOpened(): void {
+    this.counters.streamsOpened++
+    this.#heartbeat.streamOpened()
+  }
+
+  /** What a frame and its answer took to go there and back. */
+  sampleRoundTrip(ms: number): void {
+    this.#roundTrip.sample(ms)
+  }
+
+  /** Resolves when the peer has read what was sent until now, or the link is closed. */
+  async peerHasRead(): Promise<void> {
+    if (this.#isClosed) return
+    const answered = Promise.withResolvers<void>()
+    this.#ping()
+    this.#awaitedPong = { number: this.#roundTrip.numPings, come: answered.resolve }
+    await answered.promise
+  }
+
+  reset(streamId: number, failure: Failure): void {
+    this.counters.resetSent(failure.code)
+    this.outbox.control(resetFrame(streamId, failure))
+  }
+
   /** One message from the transport. */
   receive(message: Uint8Array): void {
     if (this.#isClosed) return
     this.#heartbeat.received()
+    this.counters.messagesReceived++
+    this.counters.bytesReceived += message.byteLength
     try {
       for (const frame of decodeMessage(message)) {
         // A frame may have closed the link.
         if (!this.#isClosed) this.#dispatch(frame)
       }
     } catch (error) {
-      this.#fail(error)
+      this.fail(error)
     }
   }
 
@@ -107,27 +160,8 @@ export class Link {
     this.#transport.close(code, reason)
   }
 
-  /** The transport is gone. */
-  transportClosed(code: number, reason: string): void {
-    this.#end({ code, reason, by: 'peer' })
-  }
-
-  #dispatch(frame: Frame): void {
-    if (frame.name === 'PING') {
-      // The view is of the message: it must survive until it is sent.
-      this.outbox.control({ name: 'PONG', streamId: 0, payload: frame.payload.slice() })
-    } else if (frame.name !== 'PONG') {
-      this.#events.frame(frame)
-    }
-  }
-
-  #ping(): void {
-    const payload = new Uint8Array(8)
-    new DataView(payload.buffer).setUint32(4, ++this.#numPings)
-    this.outbox.control({ name: 'PING', streamId: 0, payload })
-  }
-
-  #fail(error: unknown): void {
+  /** Ends because of an error: the peer's, if it is a `TunnelError`, or ours. */
+  fail(error: unknown): void {
     if (error instanceof TunnelError) {
       const code = error.code === 'FLOW_CONTROL' ? 'FLOW_CONTROL' : 'PROTOCOL_ERROR'
       this.log.warn('tunnel peer broke the protocol', { reason: error.message })
@@ -138,12 +172,40 @@ export class Link {
     }
   }
 
+  /** The transport is gone. */
+  transportClosed(code: number, reason: string): void {
+    this.#end({ code, reason, by: 'peer' })
+  }
+
+  #dispatch(frame: Frame): void {
+    this.counters.framesReceived++
+    if (frame.name === 'PING') {
+      // The view is of the message: it must survive until it is sent.
+      this.outbox.control({ name: 'PONG', streamId: 0, payload: frame.payload.slice() })
+    } else if (frame.name === 'PONG') {
+      this.#onPong(frame.payload)
+    } else {
+      this.#events.frame(frame)
+    }
+  }
+
+  #onPong(payload: Uint8Array): void {
+    const number = this.#roundTrip.pong(payload, this.now())
+    if (this.#awaitedPong && number >= this.#awaitedPong.number) this.#awaitedPong.come()
+  }
+
+  #ping(): void {
+    const payload = this.#roundTrip.ping(this.now())
+    this.outbox.control({ name: 'PING', streamId: 0, payload })
+  }
+
   #end(closed: Closed): void {
     if (this.#isClosed) return
     this.#isClosed = true
     clearTimeout(this.#handshakeTimer)
     this.#heartbeat.close()
     this.outbox.close()
+    this.#awaitedPong?.come()
     this.#events.closed(closed)
   }
 }

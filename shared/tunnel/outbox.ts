@@ -2,6 +2,7 @@
  * What leaves a session, in order of urgency: control frames, then OPEN and HEAD, then one frame
  * from each stream that has data and credit, in turn. Frames of one moment share a message.
  */
+import type { Counters } from './counters.ts'
 import { closeCodes } from './error.ts'
 import { encodeMessage, frameBytes, headerBytes, type Frame } from './frame.ts'
 import { limits } from './limits.ts'
@@ -18,12 +19,19 @@ export type HeadEntry = {
   readonly sent?: () => void
 }
 
+export type OutboxOptions = {
+  readonly transport: Transport
+  readonly counters: Counters
+  /** The peer lets control frames pile up. */
+  readonly overflow: (code: number, reason: string) => void
+  /** A message has left the transport. */
+  readonly progress: () => void
+}
+
 const largestDataFrame = headerBytes + limits.dataBytes
 
 export class Outbox {
-  readonly #transport: Transport
-  readonly #overflow: (code: number, reason: string) => void
-  readonly #progress: () => void
+  readonly #options: OutboxOptions
   readonly #control: Frame[] = []
   #controlBytes = 0
   readonly #heads = new Set<HeadEntry>()
@@ -31,18 +39,8 @@ export class Outbox {
   #isScheduled = false
   #isClosed = false
 
-  /**
-   * `overflow` is called when the peer lets control frames pile up, `progress` whenever a message
-   * has left the transport.
-   */
-  constructor(
-    transport: Transport,
-    overflow: (code: number, reason: string) => void,
-    progress: () => void,
-  ) {
-    this.#transport = transport
-    this.#overflow = overflow
-    this.#progress = progress
+  constructor(options: OutboxOptions) {
+    this.#options = options
   }
 
   /** Ahead of everything else. */
@@ -51,7 +49,7 @@ export class Outbox {
     this.#control.push(frame)
     this.#controlBytes += frameBytes(frame)
     if (this.#controlBytes > limits.controlBacklogBytes) {
-      this.#overflow(closeCodes.STALLED, 'control frames pile up: the peer does not read')
+      this.#options.overflow(closeCodes.STALLED, 'control frames pile up: the peer does not read')
     } else {
       this.#schedule()
     }
@@ -76,13 +74,27 @@ export class Outbox {
     this.#schedule()
   }
 
+  /** Whether control frames wait for a transport that is full. */
+  get isBehind(): boolean {
+    return this.#control.length > 0 && !this.#hasRoom
+  }
+
+  get #hasRoom(): boolean {
+    return this.#options.transport.bufferedBytes <= limits.transportHighWaterBytes
+  }
+
   /** Sends what the transport takes now. */
   flush(): void {
-    while (!this.#isClosed && this.#transport.bufferedBytes <= limits.transportHighWaterBytes) {
+    const { transport, counters, progress } = this.#options
+    while (!this.#isClosed && this.#hasRoom) {
       const batch = this.#nextBatch()
       if (batch.length === 0) return
-      this.#transport.send(encodeMessage(batch), () => {
-        this.#progress()
+      const message = encodeMessage(batch)
+      counters.messagesSent++
+      counters.framesSent += batch.length
+      counters.bytesSent += message.byteLength
+      transport.send(message, () => {
+        progress()
         this.flush()
       })
     }

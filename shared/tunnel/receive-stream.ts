@@ -1,19 +1,33 @@
 /**
  * The receiving half of a flow-controlled stream: what arrived and was not yet read, never more than
- * the window. Credit goes back to the peer when the reader takes the bytes. SPEC.md, "Windows".
+ * the window. Credit goes back to the peer when the reader takes the bytes, or when they are
+ * dropped. SPEC.md, "Windows".
  */
+import type { ReceiveCredit } from './connection-credit.ts'
 import { TunnelError } from './error.ts'
 import { limits } from './limits.ts'
 
 /** Bytes in a row; small payloads share one block, so that 1-byte frames cost no object each. */
 type Block = { readonly bytes: Uint8Array; filled: number }
 
+/** What tells whether a window is too small for its connection. */
+export interface Pace {
+  /** Monotonic, ms. */
+  now(): number
+  /** Undefined while unknown: windows then stay. */
+  readonly roundTripMs: number | undefined
+}
+
 export type ReceiveStreamOptions = {
   readonly windowBytes: number
+  readonly connection: ReceiveCredit
+  readonly pace: Pace
   /** Called with the bytes that the reader took, at half windows: WINDOW is due. */
   readonly grant: (delta: number) => void
   /** The reader gave up. */
   readonly cancelled: (reason: unknown) => void
+  /** Nothing is held any more and nothing will be. Called once. */
+  readonly drained?: () => void
 }
 
 export class ReceiveStream {
@@ -21,15 +35,19 @@ export class ReceiveStream {
   readonly #options: ReceiveStreamOptions
   readonly #blocks: Block[] = []
   #controller: ReadableStreamDefaultController<Uint8Array> | undefined
+  #windowBytes: number
   #credit: number // what the peer may still send
   #takenBytes = 0 // taken by the reader, not yet granted again
+  #grantedAt: number
   #isWanted = false // a read waits
   #end: { readonly error: TunnelError | undefined } | undefined
   #isClosed = false // the readable has seen its end, or nobody reads
 
   constructor(options: ReceiveStreamOptions) {
     this.#options = options
+    this.#windowBytes = options.windowBytes
     this.#credit = options.windowBytes
+    this.#grantedAt = options.pace.now()
     this.readable = new ReadableStream<Uint8Array>(
       {
         start: (controller) => {
@@ -40,7 +58,7 @@ export class ReceiveStream {
           this.#deliver()
         },
         cancel: (reason) => {
-          this.#drop()
+          this.#close()
           options.cancelled(reason)
         },
       },
@@ -49,13 +67,17 @@ export class ReceiveStream {
     )
   }
 
-  /** One DATA payload; it is copied. @throws TunnelError FLOW_CONTROL when it is over the credit */
+  /** One DATA payload; it is copied. @throws TunnelError FLOW_CONTROL when it is over a credit */
   push(payload: Uint8Array): void {
+    this.#options.connection.received(payload.byteLength)
     this.#credit -= payload.byteLength
     if (this.#credit < 0) {
       throw new TunnelError('FLOW_CONTROL', `${-this.#credit} bytes of DATA more than the credit`)
     }
-    if (this.#isClosed || this.#end) return
+    if (this.#isClosed || this.#end) {
+      this.#options.connection.taken(payload.byteLength)
+      return
+    }
     this.#store(payload)
     this.#deliver()
   }
@@ -70,13 +92,20 @@ export class ReceiveStream {
   /** Errors the readable now and drops what it holds. */
   abort(error: TunnelError): void {
     if (this.#isClosed) return
-    this.#drop()
+    this.#close()
     this.#controller?.error(error)
   }
 
-  #drop(): void {
+  /** Nobody reads any more: what is held is dropped, and its connection credit goes back. */
+  #close(): void {
+    if (this.#isClosed) return
     this.#isClosed = true
+    const { connection, windowBytes, drained } = this.#options
+    const heldBytes = this.#blocks.reduce((sum, block) => sum + block.filled, 0)
     this.#blocks.length = 0
+    connection.taken(heldBytes)
+    connection.shrink(this.#windowBytes - windowBytes)
+    drained?.()
   }
 
   #store(payload: Uint8Array): void {
@@ -104,17 +133,35 @@ export class ReceiveStream {
       }
     }
     if (this.#end && this.#blocks.length === 0) {
-      this.#isClosed = true
+      this.#close()
       if (this.#end.error) this.#controller?.error(this.#end.error)
       else this.#controller?.close()
     }
   }
 
   #taken(bytes: number): void {
+    this.#options.connection.taken(bytes)
     this.#takenBytes += bytes
-    if (this.#end || this.#takenBytes < this.#options.windowBytes / 2) return
-    this.#credit += this.#takenBytes
-    this.#options.grant(this.#takenBytes)
+    if (this.#end || this.#takenBytes < this.#windowBytes / 2) return
+    const delta = this.#takenBytes + this.#growth()
     this.#takenBytes = 0
+    this.#credit += delta
+    this.#options.grant(delta)
+  }
+
+  /**
+   * How much the window grows: it doubles where half of it was used up within a round trip, so that
+   * the whole would be within two, and the reader waits for more.
+   */
+  #growth(): number {
+    const { pace, connection } = this.#options
+    const now = pace.now()
+    const sinceMs = now - this.#grantedAt
+    this.#grantedAt = now
+    const isTight = pace.roundTripMs !== undefined && sinceMs < pace.roundTripMs
+    const growth = Math.min(this.#windowBytes, limits.grownWindowBytes - this.#windowBytes)
+    if (!isTight || this.#blocks.length > 0 || growth <= 0 || !connection.grow(growth)) return 0
+    this.#windowBytes += growth
+    return growth
   }
 }

@@ -6,6 +6,7 @@ export class RefusedExchange implements Exchange {
   readonly head: Promise<ResponseHead>
   readonly body: ReadableStream<Uint8Array>
   readonly settled: Promise<Settlement>
+  readonly lastReportedUsage = null
 
   constructor(code: ErrorCode, message: string) {
     const error = new TunnelError(code, message, { mayHaveRun: false })
@@ -13,7 +14,12 @@ export class RefusedExchange implements Exchange {
     // Not everybody waits for the head: the failure is also in `settled`.
     this.head.catch(() => {})
     this.body = new ReadableStream({ start: (controller) => controller.error(error) })
-    this.settled = Promise.resolve({ usage: null, outcome: 'failed', errorCode: code })
+    this.settled = Promise.resolve({
+      usage: null,
+      isFinal: false,
+      outcome: 'failed',
+      errorCode: code,
+    })
   }
 
   cancel(): void {}

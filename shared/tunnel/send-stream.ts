@@ -2,6 +2,8 @@
  * The sending half of a flow-controlled stream: at most one chunk waits here, and leaves as DATA
  * frames as far as the peer's credit reaches. SPEC.md, "Windows".
  */
+import type { SendCredit } from './connection-credit.ts'
+import type { Counters } from './counters.ts'
 import { TunnelError } from './error.ts'
 import type { Frame } from './frame.ts'
 import { limits } from './limits.ts'
@@ -16,6 +18,8 @@ export type SendStreamOptions = {
   readonly streamId: number
   /** Initial credit, bytes. */
   readonly windowBytes: number
+  readonly connection: SendCredit
+  readonly counters: Counters
   /** Called whenever `take()` may have become able to give a frame. */
   readonly ready: () => void
   /** Called when END has been taken: the last frame of this half. */
@@ -29,10 +33,16 @@ export class SendStream {
   #sentBytes = 0 // of the waiting chunk
   #end: Uint8Array | undefined // END's payload, once asked for
   #closed: TunnelError | undefined
+  #isStalled = false
 
   constructor(options: SendStreamOptions) {
     this.#options = options
     this.#credit = options.windowBytes
+  }
+
+  /** Nothing more will be sent: END has been taken, or the stream was aborted. */
+  get isClosed(): boolean {
+    return this.#closed !== undefined
   }
 
   /**
@@ -65,6 +75,7 @@ export class SendStream {
     this.#end = undefined
     this.#waiting?.failed(error)
     this.#waiting = undefined
+    this.#options.connection.forget(this)
   }
 
   /** The END of a stream that was aborted: it says why the body is not whole. */
@@ -84,26 +95,44 @@ export class SendStream {
 
   /** The next frame, or undefined when there is nothing to send or no credit for it. */
   take(): Frame | undefined {
-    const { streamId, ended } = this.#options
-    const waiting = this.#waiting
-    if (waiting) {
-      const left = waiting.chunk.byteLength - this.#sentBytes
-      const length = Math.min(left, this.#credit, limits.dataBytes)
-      if (length === 0) return undefined
-      const payload = waiting.chunk.subarray(this.#sentBytes, this.#sentBytes + length)
-      this.#credit -= length
-      this.#sentBytes += length
-      if (length === left) {
-        this.#waiting = undefined
-        waiting.taken()
-      }
-      return { name: 'DATA', streamId, payload }
-    }
+    if (this.#waiting) return this.#takeData(this.#waiting)
     if (!this.#end) return undefined
+    const { streamId, ended } = this.#options
     const frame: Frame = { name: 'END', streamId, payload: this.#end }
     this.#end = undefined
     this.#closed ??= new TunnelError('CANCEL', 'the stream has ended')
     ended?.()
     return frame
+  }
+
+  #takeData(waiting: Waiting): Frame | undefined {
+    const { streamId, connection } = this.#options
+    const left = waiting.chunk.byteLength - this.#sentBytes
+    const length = Math.min(left, this.#credit, connection.availableBytes, limits.dataBytes)
+    if (length <= 0) {
+      this.#stall()
+      return undefined
+    }
+    const payload = waiting.chunk.subarray(this.#sentBytes, this.#sentBytes + length)
+    this.#credit -= length
+    connection.take(length)
+    this.#sentBytes += length
+    this.#isStalled = false
+    if (length === left) {
+      this.#waiting = undefined
+      waiting.taken()
+    }
+    return { name: 'DATA', streamId, payload }
+  }
+
+  #stall(): void {
+    const { connection, counters } = this.#options
+    const isOwn = this.#credit === 0
+    // Its own credit comes by `grant`; the connection's has to be waited for.
+    if (!isOwn) connection.wait(this)
+    if (this.#isStalled) return
+    this.#isStalled = true
+    if (isOwn) counters.streamWindowStalls++
+    else counters.connectionWindowStalls++
   }
 }

@@ -6,7 +6,7 @@ import type { TunnelHandler } from '../../shared/tunnel/exchange.ts'
 import { decodeMessage, encodeMessage, type Frame } from '../../shared/tunnel/frame.ts'
 import { GatewaySession } from '../../shared/tunnel/gateway-session.ts'
 import { limits, type Timing } from '../../shared/tunnel/limits.ts'
-import type { Hello } from '../../shared/tunnel/message.ts'
+import type { Hello } from '../../shared/tunnel/hello.ts'
 import type { Transport } from '../../shared/tunnel/transport.ts'
 
 interface Receiver {
@@ -58,9 +58,13 @@ export class MemoryTransport implements Transport {
 export const testHello: Hello = {
   instanceId: 'instance-1',
   generation: 1,
+  connectionIndex: 0,
   models: ['tiny'],
+  services: [],
+  capabilities: [],
   maxStreams: limits.streams,
   windowBytes: limits.requestWindowBytes,
+  connectionWindowBytes: limits.requestConnectionWindowBytes,
 }
 
 export type SessionPairOptions = {

@@ -20,6 +20,10 @@ export const fastTiming: Timing = {
   tickMs: 20,
   cancelMs: 400,
   settleMs: 200,
+  usageMs: 20,
+  statusMs: 20,
+  syncMs: 300,
+  resetWindowMs: 1_000,
 }
 
 export const memoryLog = (): Log & { readonly lines: string[] } => {

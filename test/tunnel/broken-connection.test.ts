@@ -35,6 +35,7 @@ describe('a connection that breaks', () => {
       expect(await exchange?.settled).toEqual({
         outcome: 'failed',
         usage: null,
+        isFinal: false,
         errorCode: 'CONNECTION_LOST',
       })
       const readAll = async () => {

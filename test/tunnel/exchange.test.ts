@@ -221,6 +221,7 @@ describe('cancelling', () => {
     const settlement = await exchange.settled
     expect(settlement).toEqual({
       outcome: 'cancelled',
+      isFinal: true,
       usage: { promptTokens: 7, completionTokens: expect.any(Number) },
     })
     expect(settlement.usage?.completionTokens).toBeGreaterThan(0)

@@ -13,7 +13,7 @@ describe('a cancelled exchange', () => {
     exchange.cancel('the client has gone')
     await expect(exchange.body.getReader().read()).rejects.toMatchObject({ code: 'CANCEL' })
     expect(gateway.openStreams).toBe(1)
-    expect(await exchange.settled).toEqual({ outcome: 'cancelled', usage })
+    expect(await exchange.settled).toEqual({ outcome: 'cancelled', usage, isFinal: true })
     expect([gateway.openStreams, backend.openStreams]).toEqual([0, 0])
   })
 
@@ -25,7 +25,7 @@ describe('a cancelled exchange', () => {
     const reader = exchange.body.getReader()
     await reader.read()
     await reader.cancel()
-    expect(await exchange.settled).toEqual({ outcome: 'cancelled', usage })
+    expect(await exchange.settled).toEqual({ outcome: 'cancelled', usage, isFinal: true })
   })
 
   it('waits for a handler that answers late, and closes that answer', async () => {
@@ -42,7 +42,7 @@ describe('a cancelled exchange', () => {
     await new Promise((resolve) => setTimeout(resolve, 10))
     exchange.cancel('too slow')
     await expect(exchange.head).rejects.toMatchObject({ code: 'CANCEL' })
-    expect(await exchange.settled).toEqual({ outcome: 'cancelled', usage })
+    expect(await exchange.settled).toEqual({ outcome: 'cancelled', usage, isFinal: true })
     await bodyClosed.promise
   })
 
@@ -58,7 +58,7 @@ describe('a cancelled exchange', () => {
     const exchange = gateway.open(get)
     await new Promise((resolve) => setTimeout(resolve, 10))
     exchange.cancel('enough')
-    expect(await exchange.settled).toEqual({ outcome: 'cancelled', usage: nothing })
+    expect(await exchange.settled).toEqual({ outcome: 'cancelled', usage: nothing, isFinal: true })
     expect(errors).toEqual([])
   })
 
@@ -73,7 +73,7 @@ describe('a cancelled exchange', () => {
     const exchange = gateway.open(get)
     await new Promise((resolve) => setTimeout(resolve, 10))
     exchange.cancel('enough')
-    expect(await exchange.settled).toEqual({ outcome: 'cancelled', usage })
+    expect(await exchange.settled).toEqual({ outcome: 'cancelled', usage, isFinal: true })
     expect(backend.openStreams).toBe(0)
   })
 
@@ -86,7 +86,7 @@ describe('a cancelled exchange', () => {
     await exchange.head
     toGateway.isBlocked = true
     exchange.cancel('enough')
-    expect(await exchange.settled).toEqual({ outcome: 'cancelled', usage: null })
+    expect(await exchange.settled).toEqual({ outcome: 'cancelled', usage: null, isFinal: false })
     // What comes late is dropped, and the connection lives.
     toGateway.unblock()
     const next = gateway.open(get)
@@ -104,7 +104,7 @@ describe('a cancelled exchange', () => {
     const exchange = gateway.open(get)
     exchange.cancel('at once')
     await expect(exchange.head).rejects.toMatchObject({ code: 'CANCEL', mayHaveRun: false })
-    expect(await exchange.settled).toEqual({ outcome: 'cancelled', usage: null })
+    expect(await exchange.settled).toEqual({ outcome: 'cancelled', usage: null, isFinal: false })
     expect(await gateway.open(get).settled).toMatchObject({ outcome: 'completed' })
     expect(numCalls).toBe(1)
   })
@@ -114,7 +114,8 @@ describe('a cancelled exchange', () => {
     const exchange = gateway.open(get)
     await exchange.settled
     exchange.cancel('too late')
-    expect(await new Response(exchange.body).text()).toBe('ok')
     expect(await exchange.settled).toMatchObject({ outcome: 'completed' })
+    // What it still held is let go.
+    await expect(exchange.body.getReader().read()).rejects.toMatchObject({ code: 'CANCEL' })
   })
 })

@@ -92,7 +92,7 @@ describe('the frame codec', () => {
     ['a stream id of 0', raw(0x11, 0, 0), 'ACCEPT with stream id 0'],
     ['a stream id over 2^31', raw(0x11, 0, 2 ** 32 - 1), 'ACCEPT with stream id 4294967295'],
     ['PING on a stream', raw(0x20, 8, 1, 8), 'PING with stream id 1'],
-    ['WINDOW for the connection', raw(0x16, 4, 0, 4), 'WINDOW with stream id 0'],
+    ['WINDOW on an even id', raw(0x16, 4, 2, 4), 'WINDOW with stream id 2'],
     ['an unknown type', raw(0x7f, 0, 0), 'unknown frame type 0x7f'],
     ['type 0', raw(0, 0, 0), 'unknown frame type 0x0'],
     ['an unknown type past the end', raw(0x80, 1, 0), 'ends inside a payload'],

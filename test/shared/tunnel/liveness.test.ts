@@ -107,6 +107,10 @@ describe('the heartbeat', () => {
       random: () => 0,
       hasStreams: () => true,
       bufferedBytes: () => limits.messageBytes,
+      pings: 'never',
+      ping: () => {},
+      watchIdle: true,
+      tick: () => {},
       dead: (cause) => deaths.push(cause),
     }
     const heartbeat = new Heartbeat(options)

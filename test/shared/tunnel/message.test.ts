@@ -1,16 +1,18 @@
 import { describe, expect, it } from 'vitest'
 import {
+  encodeHello,
+  encodeWelcome,
+  parseHello,
+  parseWelcome,
+} from '../../../shared/tunnel/hello.ts'
+import {
   encodeEnd,
   encodeHead,
-  encodeHello,
   encodeOpen,
-  encodeWelcome,
   parseEnd,
   parseHead,
-  parseHello,
   parseOpen,
   parseReset,
-  parseWelcome,
   resetFrame,
 } from '../../../shared/tunnel/message.ts'
 
@@ -19,11 +21,20 @@ const bytes = (value: unknown) => new TextEncoder().encode(JSON.stringify(value)
 const hello = {
   instanceId: 'i',
   generation: 1,
+  connectionIndex: 3,
   models: ['tiny'],
+  services: ['notebook'],
+  capabilities: ['later'],
   maxStreams: 8,
   windowBytes: 65_536,
+  connectionWindowBytes: 1_048_576,
 }
-const welcome = { sessionId: 's', maxStreams: 8, windowBytes: 65_536 }
+const welcome = {
+  sessionId: 's',
+  maxStreams: 8,
+  windowBytes: 65_536,
+  connectionWindowBytes: 1_048_576,
+}
 const open = {
   requestId: 'r',
   method: 'POST',
@@ -81,7 +92,7 @@ describe('payloads', () => {
       () => parseOpen(bytes({ ...open, headers: Array.from({ length: 129 }, () => ['a', 'b']) })),
     ],
     ['OPEN.hasBody', () => parseOpen(bytes({ ...open, method: 'GET' }))],
-    ['HEAD.status', () => parseHead(bytes({ status: 101, headers: [] }))],
+    ['HEAD.status', () => parseHead(bytes({ status: 102, headers: [] }))],
     ['END.usage', () => parseEnd(bytes({ usage: { promptTokens: -1, completionTokens: 0 } }))],
     ['END.usage', () => parseEnd(bytes({ usage: { promptTokens: 1.5, completionTokens: 0 } }))],
     ['END.error', () => parseEnd(bytes({ error: 'broken' }))],

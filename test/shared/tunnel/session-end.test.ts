@@ -22,7 +22,7 @@ describe('a lost connection', () => {
     gateway.transportClosed(1006, 'cut')
     backend.transportClosed(1006, 'cut')
 
-    const lost = { outcome: 'failed', usage: null, errorCode: 'CONNECTION_LOST' }
+    const lost = { outcome: 'failed', usage: null, isFinal: false, errorCode: 'CONNECTION_LOST' }
     expect(await exchange.settled).toEqual(lost)
     const reader = exchange.body.getReader()
     const readAll = async () => {
@@ -40,7 +40,7 @@ describe('a lost connection', () => {
 })
 
 describe('draining', () => {
-  it('lets what runs finish, refuses the new, and closes with 1000', async () => {
+  it('lets what was opened finish, takes nothing new, and closes with 1000', async () => {
     const release = Promise.withResolvers<void>()
     const { gateway, backend } = await sessionPair({
       handler: async () => {
@@ -51,10 +51,15 @@ describe('draining', () => {
     const running = gateway.open(get)
     await new Promise((resolve) => setTimeout(resolve, 5))
     const drained = backend.drain(1_000)
+    // Opened before the gateway was told: served.
+    const crossing = gateway.open(get)
+    await new Promise((resolve) => setTimeout(resolve, 10))
+    expect([gateway.isDraining, gateway.hasRoom]).toEqual([true, false])
     const refused = gateway.open(get)
-    await expect(refused.head).rejects.toMatchObject({ code: 'REFUSED', mayHaveRun: false })
+    await expect(refused.head).rejects.toMatchObject({ code: 'DRAINING', mayHaveRun: false })
     release.resolve()
     expect(await new Response(running.body).text()).toBe('finished')
+    expect(await new Response(crossing.body).text()).toBe('finished')
     await drained
     expect(await gateway.closed).toMatchObject({ code: closeCodes.NORMAL, by: 'peer' })
   })

@@ -31,7 +31,7 @@ describe('an exchange', () => {
       'text/plain',
       'wörld',
     ])
-    expect(await exchange.settled).toEqual({ outcome: 'completed', usage })
+    expect(await exchange.settled).toEqual({ outcome: 'completed', usage, isFinal: true })
     expect([gateway.openStreams, backend.openStreams]).toEqual([0, 0])
   })
 
@@ -42,7 +42,7 @@ describe('an exchange', () => {
     const exchange = gateway.open(get)
     expect((await exchange.head).status).toBe(204)
     expect((await new Response(exchange.body).bytes()).byteLength).toBe(0)
-    expect(await exchange.settled).toEqual({ outcome: 'completed', usage: nothing })
+    expect(await exchange.settled).toEqual({ outcome: 'completed', usage: nothing, isFinal: true })
   })
 
   it('settles with the final count, though it comes after the body', async () => {
@@ -53,7 +53,7 @@ describe('an exchange', () => {
         return new Response('done')
       },
     })
-    expect(await gateway.open(get).settled).toEqual({ outcome: 'completed', usage })
+    expect(await gateway.open(get).settled).toEqual({ outcome: 'completed', usage, isFinal: true })
   })
 
   it.each([
@@ -69,7 +69,7 @@ describe('an exchange', () => {
         return new Response('done')
       },
     })
-    expect(await gateway.open(get).settled).toEqual({ outcome: 'completed', usage })
+    expect(await gateway.open(get).settled).toEqual({ outcome: 'completed', usage, isFinal: true })
   })
 
   it('answers before the request body was read, and sends no more of it', async () => {
@@ -78,7 +78,7 @@ describe('an exchange', () => {
     })
     const exchange = gateway.open(post(new Uint8Array(8 * 1024 * 1024)))
     expect((await exchange.head).status).toBe(413)
-    expect(await exchange.settled).toEqual({ outcome: 'completed', usage: nothing })
+    expect(await exchange.settled).toEqual({ outcome: 'completed', usage: nothing, isFinal: true })
     // One window of the body, in messages of 256 KiB.
     expect(toBackend.numMessages).toBeLessThan(6)
   })
@@ -102,6 +102,7 @@ describe('a failed exchange', () => {
     expect(await exchange.settled).toEqual({
       outcome: 'failed',
       usage: nothing,
+      isFinal: true,
       errorCode: 'INTERNAL',
     })
     expect(errors).toEqual([['request failed', 'r']])
@@ -128,7 +129,12 @@ describe('a failed exchange', () => {
     const reader = exchange.body.getReader()
     expect(await reader.read()).toEqual({ done: false, value: Uint8Array.of(1) })
     await expect(reader.read()).rejects.toMatchObject({ code: 'INTERNAL', mayHaveRun: true })
-    expect(await exchange.settled).toEqual({ outcome: 'failed', usage, errorCode: 'INTERNAL' })
+    expect(await exchange.settled).toEqual({
+      outcome: 'failed',
+      usage,
+      isFinal: true,
+      errorCode: 'INTERNAL',
+    })
     expect(signal?.aborted).toBe(true)
   })
 
@@ -159,7 +165,12 @@ describe('a failed exchange', () => {
     const exchange = gateway.open({ ...get, ...part })
     await expect(exchange.head).rejects.toMatchObject({ code, mayHaveRun: false })
     await expect(exchange.body.getReader().read()).rejects.toMatchObject({ code })
-    expect(await exchange.settled).toEqual({ outcome: 'failed', usage: null, errorCode: code })
+    expect(await exchange.settled).toEqual({
+      outcome: 'failed',
+      usage: null,
+      isFinal: false,
+      errorCode: code,
+    })
     expect([gateway.openStreams, toBackend.numMessages]).toEqual([0, before])
   })
 })

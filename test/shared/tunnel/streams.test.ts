@@ -1,28 +1,44 @@
 import { describe, expect, it } from 'vitest'
+import { ReceiveCredit, SendCredit } from '../../../shared/tunnel/connection-credit.ts'
+import { Counters } from '../../../shared/tunnel/counters.ts'
 import { TunnelError } from '../../../shared/tunnel/error.ts'
 import { limits } from '../../../shared/tunnel/limits.ts'
 import { ReceiveStream } from '../../../shared/tunnel/receive-stream.ts'
 import { SendStream } from '../../../shared/tunnel/send-stream.ts'
 
-const sender = (windowBytes: number) => {
+const sender = (windowBytes: number, connectionBytes: number = limits.maxCreditBytes) => {
   let numReady = 0
-  const stream = new SendStream({ streamId: 1, windowBytes, ready: () => numReady++ })
+  const connection = new SendCredit(connectionBytes, () => numReady++)
+  const counters = new Counters()
+  const ready = () => numReady++
+  const stream = new SendStream({ streamId: 1, windowBytes, connection, counters, ready })
   const takeBytes = () => {
     const frame = stream.take()
     return frame && { name: frame.name, bytes: frame.payload.byteLength }
   }
-  return { stream, takeBytes, numReady: () => numReady }
+  return { stream, connection, counters, takeBytes, numReady: () => numReady }
 }
 
-const receiver = (windowBytes: number) => {
+const receiver = (windowBytes: number, roundTripMs?: number) => {
   const grants: number[] = []
   const cancels: unknown[] = []
+  const connectionGrants: number[] = []
+  const clock = { ms: 0 }
+  const connection = new ReceiveCredit({
+    windowBytes: limits.responseConnectionWindowBytes,
+    streamWindowBytes: windowBytes,
+    maxStreams: 1,
+    grant: (delta) => connectionGrants.push(delta),
+  })
   const stream = new ReceiveStream({
     windowBytes,
+    connection,
+    pace: { now: () => clock.ms, roundTripMs },
     grant: (delta) => grants.push(delta),
     cancelled: (reason) => cancels.push(reason),
   })
-  return { stream, reader: stream.readable.getReader(), grants, cancels }
+  const reader = stream.readable.getReader()
+  return { stream, reader, grants, cancels, connection, connectionGrants, clock }
 }
 
 const settledWithin = async (promise: Promise<unknown>): Promise<boolean> => {
@@ -83,7 +99,83 @@ describe('the sending half', () => {
   })
 })
 
+describe('the credit of a connection', () => {
+  it('is used up by all its streams, and gives each that waited its turn', () => {
+    const { stream, connection, counters, takeBytes, numReady } = sender(20_000, 10_000)
+    void stream.write(new Uint8Array(30_000))
+    expect([takeBytes(), takeBytes()]).toEqual([{ name: 'DATA', bytes: 10_000 }, undefined])
+    const before = numReady()
+    connection.grant(4_000)
+    expect(numReady()).toBe(before + 1)
+    expect([takeBytes(), takeBytes()]).toEqual([{ name: 'DATA', bytes: 4_000 }, undefined])
+    connection.grant(100_000)
+    expect([takeBytes(), takeBytes()]).toEqual([{ name: 'DATA', bytes: 6_000 }, undefined])
+    expect([counters.connectionWindowStalls, counters.streamWindowStalls]).toEqual([2, 1])
+    expect(() => connection.grant(limits.maxCreditBytes)).toThrow(
+      expect.objectContaining({ code: 'FLOW_CONTROL' }),
+    )
+  })
+
+  it('comes back for what was read, and for what was dropped', async () => {
+    const { stream, reader, connection, connectionGrants } = receiver(100)
+    const window = limits.responseConnectionWindowBytes
+    stream.push(new Uint8Array(60))
+    expect(connection.leftBytes).toBe(window - 60)
+    await reader.read()
+    expect(connection.leftBytes).toBe(window)
+    stream.push(new Uint8Array(50))
+    stream.abort(new TunnelError('CANCEL', 'gone'))
+    expect(connection.leftBytes).toBe(window)
+    stream.push(new Uint8Array(30))
+    expect(connection.leftBytes).toBe(window - 30)
+    stream.push(new Uint8Array(20))
+    expect([connection.leftBytes, connectionGrants]).toEqual([window, [60, 50, 50]])
+  })
+
+  it('keeps the initial window of every stream back from growth', () => {
+    const credit = (maxStreams: number) =>
+      new ReceiveCredit({
+        windowBytes: 1_000,
+        streamWindowBytes: 100,
+        maxStreams,
+        grant: () => {},
+      })
+    const some = credit(8)
+    expect([some.grow(100), some.grow(200), some.grow(100)]).toEqual([true, false, true])
+    some.shrink(200)
+    expect(some.grow(200)).toBe(true)
+    expect(credit(10).grow(1)).toBe(false)
+  })
+})
+
 describe('the receiving half', () => {
+  it('grows its window while the reader waits for more than a round trip brings', async () => {
+    const { stream, reader, grants, clock } = receiver(1_000, 10)
+    const turn = async (bytes: number, ms: number) => {
+      clock.ms += ms
+      stream.push(new Uint8Array(bytes))
+      await reader.read()
+    }
+    await turn(500, 9)
+    expect(grants).toEqual([500 + 1_000])
+    await turn(1_000, 9)
+    expect(grants).toEqual([1_500, 1_000 + 2_000])
+    await turn(2_000, 10)
+    expect(grants).toEqual([1_500, 3_000, 2_000])
+  })
+
+  it('grows no window of a reader who lags, or beyond 1 MiB', async () => {
+    const lagging = receiver(1_000, 10)
+    lagging.stream.push(new Uint8Array(500))
+    lagging.stream.push(new Uint8Array(500))
+    await lagging.reader.read()
+    expect(lagging.grants).toEqual([500])
+    const large = receiver(limits.grownWindowBytes - 1, 10)
+    large.stream.push(new Uint8Array(limits.grownWindowBytes - 1))
+    await large.reader.read()
+    expect(large.grants).toEqual([limits.grownWindowBytes])
+  })
+
   it('grants what the reader took, from half a window on', async () => {
     const { stream, reader, grants } = receiver(100)
     stream.push(new Uint8Array(49))

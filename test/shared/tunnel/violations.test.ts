@@ -11,15 +11,9 @@ import {
   type FrameName,
 } from '../../../shared/tunnel/frame.ts'
 import { GatewaySession } from '../../../shared/tunnel/gateway-session.ts'
+import { encodeHello, encodeWelcome } from '../../../shared/tunnel/hello.ts'
 import { limits } from '../../../shared/tunnel/limits.ts'
-import {
-  encodeEnd,
-  encodeHead,
-  encodeHello,
-  encodeOpen,
-  encodeWelcome,
-  resetFrame,
-} from '../../../shared/tunnel/message.ts'
+import { encodeEnd, encodeHead, encodeOpen, resetFrame } from '../../../shared/tunnel/message.ts'
 import { RawPeer, testHello } from '../../support/tunnel-memory.ts'
 
 const turn = () => new Promise((resolve) => setTimeout(resolve, 2))
@@ -50,7 +44,12 @@ const open = (streamId: number, hasBody = true): Frame =>
 const welcome = frame(
   'WELCOME',
   0,
-  encodeWelcome({ sessionId: 's', maxStreams: 2, windowBytes: limits.responseWindowBytes }),
+  encodeWelcome({
+    sessionId: 's',
+    maxStreams: 2,
+    windowBytes: limits.responseWindowBytes,
+    connectionWindowBytes: limits.responseConnectionWindowBytes,
+  }),
 )
 
 /** A gateway session whose backend is played by hand, with stream 1 open. */
@@ -159,11 +158,11 @@ describe('a gateway drops', () => {
   it('the answer of a stream that it has cancelled, until its END', async () => {
     const { peer, session, exchange } = await gatewayUnderTest()
     exchange.cancel('enough')
-    peer.send(acceptFrame(1), frame('HEAD', 1, head), fullData(1), fullData(1))
+    peer.send(acceptFrame(1), frame('HEAD', 1, head), fullData(1))
     expect(session.openStreams).toBe(1)
     const usage = { promptTokens: 1, completionTokens: 2 }
     peer.send(frame('END', 1, encodeEnd({ usage })))
-    expect(await exchange.settled).toEqual({ outcome: 'cancelled', usage })
+    expect(await exchange.settled).toEqual({ outcome: 'cancelled', usage, isFinal: true })
   })
 })
 
