@@ -14,6 +14,8 @@ export default defineConfig(async () => ({
     maxWorkers: 2,
     testTimeout: 30_000,
     hookTimeout: 60_000,
+    // The Worker's log is its standard output.
+    silent: 'passed-only' as const,
     projects: [
       {
         extends: true as const,

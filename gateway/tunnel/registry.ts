@@ -2,9 +2,10 @@
 import type { Log } from '../../shared/log.ts'
 import { closeCodes } from '../../shared/tunnel/error.ts'
 import type { Exchange, OpenRequest } from '../../shared/tunnel/exchange.ts'
-import { GatewaySession } from '../../shared/tunnel/gateway-session.ts'
+import { GatewaySession, type GatewaySessionOptions } from '../../shared/tunnel/gateway-session.ts'
 import type { Timing } from '../../shared/tunnel/limits.ts'
 import type { Hello } from '../../shared/tunnel/hello.ts'
+import type { SessionSnapshot } from '../../shared/tunnel/session-snapshot.ts'
 import type { Transport } from '../../shared/tunnel/transport.ts'
 
 /** Who a backend token belongs to. */
@@ -28,6 +29,18 @@ export type RegistryOptions = {
   readonly timing?: Timing
   /** Wall clock, ms since 1970. */
   readonly now?: () => number
+  /** What the runtime asks of all sessions. */
+  readonly session?: Pick<
+    GatewaySessionOptions,
+    | 'maxStreams'
+    | 'windowBytes'
+    | 'connectionWindowBytes'
+    | 'pings'
+    | 'watchIdle'
+    | 'answersTextPing'
+  >
+  /** The last stream of a session is over: the time to keep its snapshot. */
+  readonly onIdle?: (session: GatewaySession) => void
 }
 
 type Connection = {
@@ -75,14 +88,8 @@ export class BackendRegistry {
 
   /** A session for a backend whose token was accepted; it takes requests once it has said HELLO. */
   connect(identity: BackendIdentity, transport: Transport): GatewaySession {
-    const { log, timing } = this.#options
-    const session: GatewaySession = new GatewaySession(transport, {
-      sessionId: crypto.randomUUID(),
-      log,
-      ...(timing && { timing }),
-      onHello: (hello) => this.#onHello(connection, hello),
-    })
-    const connection: Connection = { identity, session }
+    const connection = this.#connection(identity, transport)
+    const { session } = connection
     if (this.#isClosed) {
       session.close(closeCodes.GOING_AWAY, 'the gateway stops')
       return session
@@ -90,8 +97,40 @@ export class BackendRegistry {
     // At most one handshake per backend: an unfinished one gives way.
     this.#joining.get(identity.backendId)?.session.close(closeCodes.GOING_AWAY, 'dialled again')
     this.#joining.set(identity.backendId, connection)
-    void session.closed.then(({ code, reason }) => this.#onClosed(connection, code, reason))
     return session
+  }
+
+  /** Goes on with a connection whose session slept (see `GatewaySession.snapshot`). */
+  resume(
+    identity: BackendIdentity,
+    transport: Transport,
+    { snapshot, connectedAtMs }: { snapshot: SessionSnapshot; connectedAtMs: number },
+  ): GatewaySession {
+    const connection = this.#connection(identity, transport, snapshot)
+    const { backendId } = identity
+    this.#backends.set(backendId, new Backend(connection, snapshot.hello, connectedAtMs))
+    return connection.session
+  }
+
+  #connection(
+    identity: BackendIdentity,
+    transport: Transport,
+    resume?: SessionSnapshot,
+  ): Connection {
+    const { log, timing, session: common, onIdle } = this.#options
+    const session: GatewaySession = new GatewaySession(transport, {
+      ...common,
+      sessionId: resume?.sessionId ?? crypto.randomUUID(),
+      log,
+      ...(timing && { timing }),
+      ...(resume && { resume }),
+      onHello: () => {},
+      onReady: (hello) => this.#onHello(connection, hello),
+      onIdle: () => onIdle?.(session),
+    })
+    const connection: Connection = { identity, session }
+    void session.closed.then(({ code, reason }) => this.#onClosed(connection, code, reason))
+    return connection
   }
 
   /** The backend with the fewest open streams that serves the model; null when none does. */

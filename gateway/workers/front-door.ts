@@ -22,6 +22,12 @@ type FrontEnv = GatewayEnv & { Bindings: Bindings }
 
 export const frontDoor = new Hono<FrontEnv>()
 
+// Said before the hub fails for it.
+frontDoor.use(async (c, next) => {
+  pepperOf(c.env)
+  await next()
+})
+
 frontDoor.get(tunnelPath, async (c) => {
   const backend = await identifyBackend(c.req.raw.headers, drizzle(c.env.DB), pepperOf(c.env))
   return callHub(c.env, c.req.raw, { to: 'tunnel', backend })

@@ -39,6 +39,8 @@ export type GatewaySessionOptions = LinkOptions & {
   readonly firstStreamId?: number
   /** Whether this end sends PING while streams are open. Default true. */
   readonly pings?: boolean
+  /** Whether the runtime answers text pings itself: an idle backend then sends no others. */
+  readonly answersTextPing?: boolean
   /** Goes on after a sleep, without a handshake. Numbers and windows are the snapshot's. */
   readonly resume?: SessionSnapshot
   readonly challenge?: Challenge
@@ -56,7 +58,7 @@ export type GatewaySessionOptions = LinkOptions & {
   readonly onUsage?: (report: UsageReport) => void
   /** The backend will stop; streams above `lastStreamId` have failed with DRAINING. */
   readonly onGoaway?: (goaway: Goaway) => void
-  /** No stream is open, and what `snapshot()` says has changed. */
+  /** No stream is open, and what `snapshot()` says has changed: after WELCOME too. */
   readonly onIdle?: () => void
 }
 
@@ -224,6 +226,7 @@ export class GatewaySession {
       maxStreams = limits.streams,
       windowBytes = limits.responseWindowBytes,
       connectionWindowBytes = limits.responseConnectionWindowBytes,
+      answersTextPing = false,
       firstStreamId = 1,
       onReady,
     } = this.#options
@@ -232,9 +235,11 @@ export class GatewaySession {
       maxStreams: Math.min(maxStreams, hello.maxStreams, limits.streams),
       windowBytes,
       connectionWindowBytes,
+      ...(answersTextPing && { textPing: true }),
     }
     this.#control('WELCOME', encodeWelcome(welcome))
     this.#begin({
+      sessionId,
       hello,
       maxStreams: welcome.maxStreams,
       windowBytes,
@@ -245,6 +250,7 @@ export class GatewaySession {
       isDraining: false,
     })
     onReady?.(hello)
+    this.#noteChange()
   }
 
   #begin(agreed: SessionSnapshot): void {

@@ -1,12 +1,14 @@
 /** A transport over any WebSocket that tells when a message has been written, as `ws` does. */
 import { closeReason } from './close-reason.ts'
 import { closeCodes } from './error.ts'
+import { textPing, textPong } from './handshake.ts'
 import type { Transport } from './transport.ts'
 
 /** The part of a `ws` WebSocket that a tunnel needs. */
 export interface MessageSocket {
   readonly bufferedAmount: number
   send(data: Uint8Array, done: (error?: Error | null) => void): void
+  send(data: string): void
   close(code: number, reason: string): void
   terminate(): void
   once(event: 'close', listener: () => void): unknown
@@ -19,6 +21,8 @@ export interface MessageSink {
   receive(message: Uint8Array): void
   transportClosed(code: number, reason: string): void
   close(code: number, reason: string): void
+  /** The peer's runtime has answered a text ping. */
+  textPong?(): void
 }
 
 /** How long a peer may take to answer the closing handshake before the socket is cut. */
@@ -36,6 +40,9 @@ export const socketTransport = (socket: MessageSocket): Transport => {
         if (!error) sent()
       })
     },
+    textPing() {
+      socket.send(textPing)
+    },
     close(code, reason) {
       if (closing) return
       closing = true
@@ -51,6 +58,7 @@ export const socketTransport = (socket: MessageSocket): Transport => {
 export const feedSession = (socket: MessageSocket, session: MessageSink): void => {
   socket.on('message', (data, isBinary) => {
     if (isBinary && data instanceof Uint8Array) session.receive(data)
+    else if (session.textPong && String(data) === textPong) session.textPong()
     else session.close(closeCodes.PROTOCOL_ERROR, 'a text message')
   })
   socket.on('close', (code, reason) => session.transportClosed(code, reason.toString()))

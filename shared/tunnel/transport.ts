@@ -9,6 +9,8 @@ export interface Transport {
   send(message: Uint8Array, sent: () => void): void
   /** Bytes handed over and not yet passed on; 0 where the runtime cannot say. */
   readonly bufferedBytes: number
+  /** Sends `textPing`; absent where only the other end does. */
+  textPing?(): void
   /** Closes for good, also when the peer no longer answers. Idempotent. */
   close(code: number, reason: string): void
 }

@@ -1,4 +1,5 @@
 import type { D1Migration } from 'cloudflare:test'
+import type * as Main from '../../../gateway/worker.ts'
 import type { Bindings } from '../../../gateway/workers/bindings.ts'
 
 declare global {
@@ -7,7 +8,7 @@ declare global {
       readonly TEST_MIGRATIONS: D1Migration[]
     }
     interface GlobalProps {
-      mainModule: typeof import('../../../gateway/worker.ts')
+      mainModule: typeof Main
     }
   }
 }
