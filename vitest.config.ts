@@ -1,6 +1,6 @@
 import { cloudflareTest, readD1Migrations } from '@cloudflare/vitest-plugin'
 import { defineConfig } from 'vitest/config'
-import { testAdminToken, testPepper } from './test/gateway/workers/test-secrets.ts'
+import { testAdminToken, testPepper } from './test/support/worker-secrets.ts'
 
 /** Need a Durable Object, or the bindings of wrangler.jsonc. */
 const workersTests = 'test/gateway/workers/**/*.test.ts'

@@ -5,22 +5,29 @@
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { parseEnv } from 'node:util'
+import { parseArgs, parseEnv } from 'node:util'
 import { RemoteAdmin } from './control/remote-admin.ts'
 import { webCall } from './control/web-call.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const wranglerJs = join(root, 'node_modules/wrangler/bin/wrangler.js')
-/** The Worker's secrets; wrangler reads this name. */
-const secretsFile = join(root, '.dev.vars')
-/** Beside wrangler's local database: who deletes that deletes this. */
-const backendFile = join(root, '.wrangler/backend.env')
 
-const port = 8787
+const { port, state } = parseArgs({
+  options: {
+    port: { type: 'string', default: '8787' },
+    /** Folder for the local database and the secrets. */
+    state: { type: 'string', default: join(root, '.wrangler') },
+  },
+}).values
+const secretsFile = join(state, 'worker.env')
+const backendFile = join(state, 'backend.env')
+const databaseFolder = join(state, 'state')
+const appliedFile = join(databaseFolder, 'applied-migrations')
+
 const url = new URL(`http://127.0.0.1:${port}`)
 const startLimitMs = 60_000
 
@@ -64,9 +71,16 @@ const ensureSecrets = async (): Promise<string> => {
   return BURROW_ADMIN_TOKEN
 }
 
+/** wrangler takes seconds to find that there is nothing to do. */
 const applyMigrations = async (): Promise<void> => {
-  const [code] = await once(wrangler(['d1', 'migrations', 'apply', 'DB', '--local']), 'exit')
+  const files = await readdir(join(root, 'migrations'))
+  const wanted = files.filter((name) => name.endsWith('.sql')).sort()
+  const applied = await readFile(appliedFile, 'utf8').catch(() => '')
+  if (applied === wanted.join('\n')) return
+  const args = ['d1', 'migrations', 'apply', 'DB', '--local', '--persist-to', databaseFolder]
+  const [code] = await once(wrangler(args), 'exit')
   if (code !== 0) throw new Error('the local database could not be brought up to date')
+  await writeFile(appliedFile, wanted.join('\n'))
 }
 
 const untilUp = async (): Promise<void> => {
@@ -102,10 +116,14 @@ const announcement = (key: string | null): string => {
 const main = async (): Promise<void> => {
   const adminToken = await ensureSecrets()
   await applyMigrations()
-  const worker = wrangler(['dev', '--ip', '127.0.0.1', '--port', String(port)])
+  const worker = wrangler([
+    ...['dev', '--ip', '127.0.0.1', '--port', port, '--inspector-port', '0'],
+    ...['--persist-to', databaseFolder, '--env-file', secretsFile],
+    '--show-interactive-dev-session=false',
+  ])
   const ended = once(worker, 'exit')
-  // Ctrl-C reaches wrangler too; this waits for it.
-  process.on('SIGINT', () => {})
+  // A terminal's Ctrl-C reaches wrangler too; this waits for it in any case.
+  process.on('SIGINT', () => worker.kill('SIGTERM'))
   process.on('SIGTERM', () => worker.kill('SIGTERM'))
   try {
     const isUp = await Promise.race([untilUp().then(() => true), ended.then(() => false)])

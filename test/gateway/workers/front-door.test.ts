@@ -1,9 +1,10 @@
 import { env } from 'cloudflare:workers'
 import { describe, expect, it } from 'vitest'
 import { frontDoor } from '../../../gateway/workers/front-door.ts'
+import type { ErrorBody } from '../../../shared/openai/error.ts'
 import type { Bindings } from '../../../gateway/workers/bindings.ts'
 import { administer, ask, enroll, testKey, upgrade } from './test-worker.ts'
-import { testAdminToken } from './test-secrets.ts'
+import { testAdminToken } from '../../support/worker-secrets.ts'
 
 /** A hub that answers every request with this. */
 const hubThat = (fetch: (request: Request) => Promise<Response>): Bindings['HUB'] =>
@@ -18,7 +19,7 @@ const askWith = (bindings: Partial<Bindings>, path: string, init?: RequestInit) 
   frontDoor.request(`https://gateway.example${path}`, init, { ...env, ...bindings })
 
 const shown = async (response: Response) => {
-  const { error } = await response.json<any>()
+  const { error } = await response.json<ErrorBody>()
   return [response.status, error.code, error.message]
 }
 
@@ -105,7 +106,7 @@ describe('the admin API', () => {
 
   it('creates, lists and revokes as the control socket does', async () => {
     const { id, secret } = await testKey()
-    const keys: { id: string }[] = await administer('GET', '/keys')
+    const keys = await administer<{ id: string }[]>('GET', '/keys')
     expect(keys.find((key) => key.id === id)).toMatchObject({ name: 'test', revokedAt: null })
     expect((await ask('/v1/models', bearer(secret))).status).toBe(200)
     await administer('DELETE', `/keys/${id}`)

@@ -69,7 +69,7 @@ describe('the hub', () => {
     await connectBackend({
       name: 'large',
       handler: async (request) => {
-        const { padding } = await request.json<any>()
+        const { padding } = await request.json<{ padding: string }>()
         expect(padding.length).toBe(numBytes)
         const body = new ReadableStream<Uint8Array>({
           pull(controller) {

@@ -10,7 +10,7 @@ import { defaultTiming, type Timing } from '../../../shared/tunnel/limits.ts'
 import type { Transport } from '../../../shared/tunnel/transport.ts'
 import { silentLog } from '../../support/silent-log.ts'
 import { testHello } from '../../support/tunnel-memory.ts'
-import { testAdminToken } from './test-secrets.ts'
+import { testAdminToken } from '../../support/worker-secrets.ts'
 
 const origin = 'https://gateway.example'
 
@@ -18,15 +18,15 @@ const origin = 'https://gateway.example'
 export const ask = (path: string, init?: RequestInit): Promise<Response> =>
   exports.default.fetch(origin + path, init)
 
-/** A request to the admin API. */
-export const administer = async (method: string, path: string, body?: unknown) => {
+/** A request to the admin API, and its answer. */
+export const administer = async <T>(method: string, path: string, body?: unknown): Promise<T> => {
   const response = await ask(`/admin${path}`, {
     method,
     headers: { authorization: `Bearer ${testAdminToken}` },
     ...(body !== undefined && { body: JSON.stringify(body) }),
   })
   if (!response.ok) throw new Error(`${method} ${path}: ${await response.text()}`)
-  return response.json<any>()
+  return response.json<T>()
 }
 
 export type TestKey = { readonly id: string; readonly secret: string }
@@ -42,7 +42,11 @@ export const chat = (key: TestKey, body: unknown, init: RequestInit = {}): Promi
 
 export const testKey = async (): Promise<TestKey> => {
   await applyD1Migrations(env.DB, env.TEST_MIGRATIONS)
-  const { key, secret } = await administer('POST', '/keys', { name: 'test' })
+  const { key, secret } = await administer<{ key: { id: string }; secret: string }>(
+    'POST',
+    '/keys',
+    { name: 'test' },
+  )
   return { id: key.id, secret }
 }
 
@@ -64,7 +68,11 @@ export type TestBackendOptions = {
 
 export const enroll = async (name: string): Promise<{ id: string; token: string }> => {
   await applyD1Migrations(env.DB, env.TEST_MIGRATIONS)
-  const { backend, token } = await administer('POST', '/backends', { name })
+  const { backend, token } = await administer<{ backend: { id: string }; token: string }>(
+    'POST',
+    '/backends',
+    { name },
+  )
   return { id: backend.id, token }
 }
 
