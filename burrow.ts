@@ -8,22 +8,28 @@ import { gatewayFlags } from './gateway/flags.ts'
 import { drainMessage, LocalBackend, type FromLocalBackend } from './gateway/local-backend.ts'
 import type { Gateway } from './gateway/node.ts'
 import { stopSignals, type Stop } from './gateway/stop-signals.ts'
-import { flagsOf, flagUsage, type FlagValues } from './shared/flags.ts'
+import { flagsOf, flagUsage, type FlagTable, type FlagValues } from './shared/flags.ts'
 import { lineLog } from './shared/log.ts'
 
-const flagTable = { ...gatewayFlags, ...backendFlags }
+/** Of both sides, which may mean different things by a name: a command takes it from one of them. */
+const flagTables: readonly FlagTable[] = [gatewayFlags, backendFlags]
+
+const flagsFor = (command: string) => flagTables.flatMap((table) => flagsOf(table, command))
 
 const usage = `Usage: burrow <command> [flags]
 
   up          gateway and backend on this machine (npm start)
   gateway     the gateway alone
-  backend     a backend alone: --gateway wss://HOST/tunnel, token from BURROW_TOKEN
+  backend     a backend alone: --gateway wss://HOST/tunnel, with BURROW_TOKEN or BURROW_TUNNEL_KEY
   shard       MODEL --out DIR: converts a model ahead of serving; --verify DIR checks it
   keys        create --name NAME | list | revoke ID         API keys of clients
-  backends    enroll --name NAME | list | revoke ID         tokens of backends
+  backends    enroll --name NAME [--model NAME]… | list | revoke ID
 
 Flags, each with its environment variable and what holds without:
-${flagUsage(flagTable)}  --help, --version
+${flagUsage(flagTables)}  --help, --version
+
+Only as variables: BURROW_TUNNEL_KEY, which lets backends in that were not enrolled (the same on both sides; a
+gateway may have two, with a comma); https_proxy and no_proxy, for a backend's way to its gateway.
 `
 
 const burrowJs = fileURLToPath(new URL('./burrow.js', import.meta.url))
@@ -71,13 +77,16 @@ const parseFlags = (
   { allowPositionals = false } = {},
 ): ParsedFlags => {
   const options: ParseArgsOptionsConfig = Object.fromEntries(
-    flagsOf(flagTable, command).map(([name, { value }]) => [
+    flagsFor(command).map(([name, { value, isList }]) => [
       name,
-      { type: value === undefined ? 'boolean' : 'string' },
+      { type: value === undefined ? 'boolean' : 'string', multiple: isList === true },
     ]),
   )
   const parsed = parseArgs({ args: [...args], options, strict: true, allowPositionals })
-  const flags = Object.entries(parsed.values).map(([name, value]) => [name, String(value)])
+  const flags = Object.entries(parsed.values).map(([name, value]) => [
+    name,
+    Array.isArray(value) ? value.join(' ') : String(value),
+  ])
   return { flags: Object.fromEntries(flags), words: parsed.positionals }
 }
 
@@ -90,11 +99,12 @@ const up = async (flags: FlagValues): Promise<void> => {
   const gatewayConfig = parseGatewayConfig(flags, process.env)
   const { servedModelName } = parseModelConfig(flags, process.env)
   const gateway = await startGateway(gatewayConfig, { log })
-  const { token } = await gateway.admin.rotateBackendToken('local')
+  const { token } = await gateway.admin.renewEnrolment('local')
   const backend = new LocalBackend({
     command: [process.execPath, burrowJs, 'backend'],
     flags: { ...pickFlags(flags, 'backend'), gateway: tunnelUrl(gateway) },
-    env: { BURROW_TOKEN: token.reveal() },
+    // It needs no other secret of ours.
+    env: { BURROW_TOKEN: token.reveal(), BURROW_TUNNEL_KEY: '' },
     log,
   })
   try {
@@ -113,7 +123,7 @@ const up = async (flags: FlagValues): Promise<void> => {
 /** Those of the flags that another command takes too; their variables it inherits. */
 const pickFlags = (flags: FlagValues, command: string): Record<string, string> =>
   Object.fromEntries(
-    flagsOf(flagTable, command).flatMap(([name]) => {
+    flagsFor(command).flatMap(([name]) => {
       const value = flags[name]
       return value === undefined ? [] : [[name, value]]
     }),

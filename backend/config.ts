@@ -1,7 +1,9 @@
 /** The backend's configuration: the only place that reads its flags and environment. */
+import { hostname } from 'node:os'
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { isBackendName, TunnelKey, tunnelKeyRequirement } from '../shared/auth/tunnel-key.ts'
 import { ConfigError } from '../shared/config-error.ts'
 import type { FlagValues } from '../shared/flags.ts'
 import { parseByteSize } from './byte-size.ts'
@@ -9,6 +11,7 @@ import { readConversionFlags, type ConversionFlags } from './conversion/conversi
 import type { CacheWishes } from './engine/cache-plan.ts'
 import { cacheDtypes, type CacheDtype } from './graph/cache-dtype.ts'
 import { FlagReader } from './read-flags.ts'
+import { readProxySettings, type ProxySettings } from './tunnel/proxy.ts'
 
 export type ModelConfig = {
   /** The model folder, in Hugging Face's layout, or a .gguf file. */
@@ -31,9 +34,16 @@ export type EngineConfig = CacheWishes & {
 export type BackendConfig = ModelConfig & {
   /** Where to dial: `ws://` or `wss://`. */
   readonly gatewayUrl: string
-  /** The secret that the gateway's `backends enroll` printed. */
-  readonly token: string
+  readonly credential: BackendCredential
+  /** Null: the gateway is reached directly. */
+  readonly proxy: ProxySettings | null
 }
+
+/** How the backend shows who it is. Never logged. */
+export type BackendCredential =
+  /** What the gateway's `backends enroll` printed. */
+  | { readonly kind: 'enrolment'; readonly secret: string }
+  | { readonly kind: 'tunnelKey'; readonly key: TunnelKey; readonly name: string }
 
 export const bundledModelFolder = fileURLToPath(new URL('./bundled-model', import.meta.url))
 const bundledModelName = 'burrow-tiny'
@@ -55,10 +65,11 @@ export const parseBackendConfig = (flags: FlagValues, env: FlagValues): BackendC
       'the gateway is missing: give --gateway wss://HOST/tunnel or BURROW_GATEWAY',
     )
   }
-  const token = readToken(flags, reader)
+  const credential = readCredential(flags, env, reader)
+  const proxy = readProxySettings(env, reader.problems)
   const model = readModelConfig(reader)
-  if (reader.problems.length > 0) throw new ConfigError(reader.problems)
-  return { ...model, gatewayUrl, token }
+  if (!credential || reader.problems.length > 0) throw new ConfigError(reader.problems)
+  return { ...model, gatewayUrl, credential, proxy }
 }
 
 const readModelConfig = (reader: FlagReader): ModelConfig => {
@@ -109,18 +120,39 @@ export const isModel = (path: string): boolean => {
   return readdirSync(path).some((name) => name === 'config.json' || name.endsWith('.gguf'))
 }
 
-/** A flag, even --token-file, wins over the variable. */
-const readToken = (flags: FlagValues, reader: FlagReader): string => {
-  const file = reader.text('token-file')
-  const isFromFile = file !== undefined && !flags.token
-  const token = isFromFile ? readTokenFile(file, reader.problems) : reader.text('token')
-  if (token === undefined || token === '') {
+/** A secret of the backend's own goes before the tunnel key. Null after a problem was told. */
+const readCredential = (
+  flags: FlagValues,
+  env: FlagValues,
+  reader: FlagReader,
+): BackendCredential | null => {
+  const secret = readSecret(flags, reader)
+  if (secret) return { kind: 'enrolment', secret }
+  const text = env['BURROW_TUNNEL_KEY']?.trim()
+  if (!text || secret === '') {
     reader.problems.push(
-      'the backend token is missing: give --token-file FILE or BURROW_TOKEN ' +
-        '(`burrow backends enroll --name NAME` on the gateway prints one)',
+      'the enrolment secret is missing: give --token-file FILE or BURROW_TOKEN ' +
+        '(`burrow backends enroll --name NAME` on the gateway prints one), or BURROW_TUNNEL_KEY',
+    )
+    return null
+  }
+  const key = TunnelKey.parse(text)
+  const name = reader.text('name') ?? hostname()
+  if (!key) reader.problems.push(`BURROW_TUNNEL_KEY must have ${tunnelKeyRequirement}`)
+  if (!isBackendName(name)) {
+    reader.problems.push(
+      'the name of a backend has 1 to 64 letters, digits, dots, hyphens and underscores: ' +
+        `give another --name than "${name}"`,
     )
   }
-  return token ?? ''
+  return key && { kind: 'tunnelKey', key, name }
+}
+
+/** A flag, even --token-file, wins over the variable. */
+const readSecret = (flags: FlagValues, reader: FlagReader): string | undefined => {
+  const file = reader.text('token-file')
+  const isFromFile = file !== undefined && !flags.token
+  return isFromFile ? readTokenFile(file, reader.problems) : reader.text('token')
 }
 
 const readTokenFile = (file: string, problems: string[]): string => {

@@ -100,13 +100,19 @@ export const backendFlags = {
   gateway: gatewayFlag,
   'token-file': {
     value: 'FILE',
-    help: 'file with the backend token, else BURROW_TOKEN',
+    help: 'file with the enrolment secret, else BURROW_TOKEN',
     variable: 'none',
     commands: ['backend'],
   },
   token: {
-    value: 'TOKEN',
-    help: 'the token itself, which others on the machine can see',
+    value: 'SECRET',
+    help: 'the enrolment secret itself, which others on the machine can see',
+    commands: ['backend'],
+  },
+  name: {
+    value: 'NAME',
+    help: "with BURROW_TUNNEL_KEY: the backend's name",
+    fallback: "the host's name",
     commands: ['backend'],
   },
 } as const satisfies FlagTable

@@ -3,7 +3,7 @@ import { availableParallelism, totalmem } from 'node:os'
 import type { Log } from '../shared/log.ts'
 import { createBackendApp } from './app.ts'
 import { formatByteSize } from './byte-size.ts'
-import type { BackendConfig } from './config.ts'
+import type { BackendConfig, BackendCredential } from './config.ts'
 import { planCache } from './engine/cache-plan.ts'
 import { OnnxEngine, type OnnxEngineOptions } from './engine/engine.ts'
 import { RecoveringEngine } from './engine/recovering-engine.ts'
@@ -14,7 +14,11 @@ import { bytesPerToken } from './graph/kv-cache.ts'
 import { createHandleMemory } from './onnxruntime/handle-table.ts'
 import type { LoadedModel } from './served-model.ts'
 import { loadTextFormat } from './tokenizer/load-tokenizer.ts'
-import { dial, parseTunnelUrl } from './tunnel/dial.ts'
+import { dial } from './tunnel/dial.ts'
+import { parseTunnelUrl } from './tunnel/tunnel-url.ts'
+import { tokenLogin, tunnelKeyLogin, type TunnelLogin } from './tunnel/login.ts'
+import { TokenMint } from './tunnel/token.ts'
+import { UsageJournal } from './tunnel/usage-journal.ts'
 
 export type Backend = {
   /** Resolves when the gateway has let the backend in for the first time. */
@@ -48,14 +52,21 @@ const memoryBytes = (): number => {
 /** @throws ModelFolderError, ShardingError, ConfigError for a cache that does not fit, or Error for a gateway address that is none */
 export const startBackend = async (config: BackendConfig, log: Log): Promise<Backend> => {
   parseTunnelUrl(config.gatewayUrl)
-  const { engine, model } = await loadModel(config, log)
+  // Before the model, which takes long: a home that cannot be used is told at once.
+  const journal = new UsageJournal(config.home, { log })
+  const { engine, model } = await loadModel(config, log).catch((error: unknown) => {
+    journal.close()
+    throw error
+  })
   const app = createBackendApp({ engine, model, log })
   const tunnel = dial({
     url: config.gatewayUrl,
-    token: config.token,
+    login: loginOf(config.credential, [model.name]),
+    proxy: config.proxy,
     models: [model.name],
     handler: async (request, exchange) => app.fetch(request, { exchange }),
     log,
+    journal,
   })
   let closing: Promise<void> | undefined
   return {
@@ -64,9 +75,18 @@ export const startBackend = async (config: BackendConfig, log: Log): Promise<Bac
       engine.ended,
       tunnel.ended.then((reason) => new Error(`the tunnel has ended: ${reason}`)),
     ]),
-    close: () => (closing ??= tunnel.close().then(() => engine.close())),
+    close: () =>
+      (closing ??= tunnel
+        .close()
+        .then(() => engine.close())
+        .finally(() => journal.close())),
   }
 }
+
+const loginOf = (credential: BackendCredential, models: readonly string[]): TunnelLogin =>
+  credential.kind === 'tunnelKey'
+    ? tunnelKeyLogin(credential.key, credential.name)
+    : tokenLogin(new TokenMint({ enrolmentSecret: credential.secret, models }))
 
 const loadModel = async (config: BackendConfig, log: Log) => {
   const { modelFolder, servedModelName } = config

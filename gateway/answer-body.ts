@@ -7,8 +7,10 @@ import { AnswerWatch } from './answer-watch.ts'
 import { WholeEvents } from './sse-events.ts'
 
 export type AnswerBodyOptions = {
-  /** The backend's body. It errors when the answer is not whole. */
-  readonly source: ReadableStream<Uint8Array>
+  /** The backend's body. Its reads fail when the answer is not whole. */
+  readonly source: {
+    getReader(): Pick<ReadableStreamDefaultReader<Uint8Array>, 'read' | 'cancel'>
+  }
   /** Whether the body is server-sent events. */
   readonly isEventStream: boolean
   /** Ends the answer early; the reason is for the client. */

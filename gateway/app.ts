@@ -3,7 +3,6 @@ import { Hono, type Context } from 'hono'
 import { ApiError, ModelNotFound } from '../shared/errors.ts'
 import { errorResponse } from '../shared/openai/error.ts'
 import { modelListBody } from '../shared/openai/model.ts'
-import type { Pepper } from './auth/pepper.ts'
 import { forward, type ForwardOptions } from './forward.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { authenticate } from './middleware/authenticate.ts'
@@ -13,7 +12,6 @@ import { requestId } from './middleware/request-id.ts'
 import { servedModels } from './models.ts'
 
 export type AppOptions = ForwardOptions & {
-  readonly pepper: Pepper
   /** Whether the gateway takes no new requests any more. */
   readonly isDraining: () => boolean
 }

@@ -1,7 +1,9 @@
 /** The gateway's settings, from flags and environment. */
 import { resolve } from 'node:path'
 import { ConfigError } from '../shared/config-error.ts'
-import { variableOf, type FlagValues } from '../shared/flags.ts'
+import { TunnelKey, tunnelKeyRequirement } from '../shared/auth/tunnel-key.ts'
+import { listItems, readFlag, variableOf, type FlagValues } from '../shared/flags.ts'
+import { trustedProxyProblem } from './client-address.ts'
 import { controlSocketProblem } from './control/socket-path.ts'
 import { gatewayFlags } from './flags.ts'
 
@@ -11,7 +13,13 @@ export type GatewayConfig = {
   readonly port: number
   /** The data directory, absolute: database, pepper, control socket. */
   readonly home: string
+  /** Any of them lets a backend in that was not enrolled; two while one takes over from the other. */
+  readonly tunnelKeys?: readonly TunnelKey[]
+  /** Addresses and CIDR ranges of the proxies in front: their X-Forwarded-For is believed. */
+  readonly trustedProxies?: readonly string[]
 }
+
+const maxTunnelKeys = 2
 
 /**
  * Reads the settings: a flag (`host`, `port`, `home`), else its variable (`BURROW_HOST`, …), else
@@ -40,6 +48,31 @@ export const parseGatewayConfig = (flags: FlagValues, env: FlagValues): GatewayC
   const socketProblem = controlSocketProblem(resolve(home.value))
   if (socketProblem) problems.push(`${home.source}: ${socketProblem}`)
 
+  const tunnelKeys = readTunnelKeys(env['BURROW_TUNNEL_KEY'], problems)
+  const trustedProxies = listItems(readFlag(gatewayFlags, 'trusted-proxy', flags, env))
+  const proxyProblem = trustedProxyProblem(trustedProxies)
+  if (proxyProblem) problems.push(`--trusted-proxy: ${proxyProblem}`)
   if (problems.length > 0) throw new ConfigError(problems)
-  return { host: host.value, port: Number(port.value), home: resolve(home.value) }
+  return {
+    host: host.value,
+    port: Number(port.value),
+    home: resolve(home.value),
+    tunnelKeys,
+    trustedProxies,
+  }
+}
+
+const readTunnelKeys = (variable: string | undefined, problems: string[]): TunnelKey[] => {
+  const texts = variable?.split(',').map((text) => text.trim()) ?? []
+  const keys = texts.filter((text) => text !== '').map((text) => TunnelKey.parse(text))
+  const good = keys.filter((key) => key !== null)
+  if (good.length < keys.length) {
+    problems.push(`BURROW_TUNNEL_KEY must have ${tunnelKeyRequirement}`)
+  }
+  if (keys.length > maxTunnelKeys) {
+    problems.push(
+      `BURROW_TUNNEL_KEY may hold ${maxTunnelKeys} keys at most: the new and the old one`,
+    )
+  }
+  return good
 }

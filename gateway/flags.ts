@@ -19,6 +19,19 @@ export const gatewayFlags = {
   },
   home: homeFlag,
   gateway: gatewayFlag,
+  'trusted-proxy': {
+    value: 'ADDRESS',
+    help: 'proxy in front, as an address or CIDR range: its X-Forwarded-For is believed',
+    isList: true,
+    commands: listening,
+  },
+  model: {
+    value: 'NAME',
+    help: '`backends enroll`: a served model name that the backend may register; any without',
+    isList: true,
+    variable: 'none',
+    commands: ['backends'],
+  },
   name: {
     value: 'NAME',
     help: 'of a new key or backend',

@@ -7,7 +7,7 @@ export type LocalBackendOptions = {
   readonly command: readonly [string, ...string[]]
   /** Its flags, without the dashes. */
   readonly flags: Readonly<Record<string, string>>
-  /** Added to the environment: the backend token, never an argument that `ps` shows. */
+  /** Added to the environment: the enrolment secret, never an argument that `ps` shows. */
   readonly env: Readonly<Record<string, string>>
   readonly log: Log
   /** First wait before a restart; it doubles up to 30 s. Default 500. */

@@ -1,6 +1,6 @@
 /** The models that are served now, as vLLM lists them. */
 import { modelBody } from '../shared/openai/model.ts'
-import type { ConnectedBackend } from './tunnel/registry.ts'
+import type { ConnectedBackend } from './tunnel/backend-connection.ts'
 
 type Model = ReturnType<typeof modelBody>
 

@@ -5,21 +5,22 @@ import type { Log } from '../shared/log.ts'
 import type { Timing } from '../shared/tunnel/limits.ts'
 import { ActiveRequests } from './active-requests.ts'
 import { createApp } from './app.ts'
-import { Credential } from './auth/credential.ts'
+import { BackendLogin } from './auth/backend-login.ts'
 import { openPepper, type Pepper } from './auth/pepper.ts'
+import { ClientAddresses } from './client-address.ts'
 import type { GatewayConfig } from './config.ts'
 import { createControlApp } from './control/control-app.ts'
 import { DatabaseAdmin } from './control/database-admin.ts'
 import { listenControl } from './control/listen.ts'
 import { countForeignApiKeys } from './db/api-keys.ts'
-import { countForeignBackends, findActiveBackend } from './db/backends.ts'
 import type { Database } from './db/database.ts'
 import { openDatabase } from './db/open.ts'
 import { databasePath, lockHome, openHome, pepperPath } from './home.ts'
 import { startHttpServer } from './http-server.ts'
 import { revokedKey } from './middleware/authenticate.ts'
 import { TunnelAcceptor } from './tunnel/accept.ts'
-import { BackendRegistry, type BackendIdentity } from './tunnel/registry.ts'
+import { BackendRegistry } from './tunnel/registry.ts'
+import { settleLateUsage } from './usage/late-usage.ts'
 
 export type GatewayOptions = {
   readonly log: Log
@@ -60,10 +61,16 @@ export const startGateway = async (
   opening.adopt(lockHome(home), (lock) => lock.release())
   const pepper = await openPepper(pepperPath(home))
   const { db } = opening.adopt(await openDatabase(databasePath(home)), (open) => open.close())
-  await warnOfForeignCredentials(db, pepper, log)
+  await warnOfForeignKeys(db, pepper, log)
 
   const active = new ActiveRequests()
-  const registry = new BackendRegistry({ log, now, ...(timing && { timing }) })
+  const registry = new BackendRegistry({
+    log,
+    now,
+    settleLateUsage: (backendId, report) =>
+      settleLateUsage({ db, pepper, log, now }, backendId, report),
+    ...(timing && { timing }),
+  })
   opening.defer(() => registry.close())
   const admin = new DatabaseAdmin({
     db,
@@ -71,7 +78,7 @@ export const startGateway = async (
     now,
     gateway: {
       keyRevoked: (id) => active.revokeKey(id, revokedKey()),
-      backendTokenRevoked: (id) => registry.disconnect(id, 'the backend token was revoked'),
+      backendLoginRevoked: (id) => registry.disconnect(id, 'the backend was revoked'),
       connected: () => registry.backends(),
     },
     onClose: () => {},
@@ -82,8 +89,10 @@ export const startGateway = async (
   const app = createApp({ db, pepper, registry, active, log, now, isDraining: () => isDraining })
   const tunnels = new TunnelAcceptor({
     registry,
-    authenticate: (token) => authenticateBackend(db, pepper, token),
+    login: new BackendLogin({ db, tunnelKeys: config.tunnelKeys ?? [], now }),
+    addresses: new ClientAddresses(config.trustedProxies),
     log,
+    now,
     ...(timing && { timing }),
   })
   const { host, port } = config
@@ -115,25 +124,11 @@ export const startGateway = async (
   }
 }
 
-const authenticateBackend = async (
-  db: Database,
-  pepper: Pepper,
-  token: string,
-): Promise<BackendIdentity | null> => {
-  const credential = Credential.parse('backendToken', token)
-  const row = credential && (await findActiveBackend(db, credential.digest(pepper)))
-  return row && { backendId: row.id, name: row.name }
-}
-
 /** Happens when the pepper's file was lost and made anew: better said than found out by 401s. */
-const warnOfForeignCredentials = async (db: Database, pepper: Pepper, log: Log): Promise<void> => {
+const warnOfForeignKeys = async (db: Database, pepper: Pepper, log: Log): Promise<void> => {
   const keys = await countForeignApiKeys(db, pepper.version)
-  const backends = await countForeignBackends(db, pepper.version)
-  if (keys + backends === 0) return
-  log.warn('credentials of another pepper do not work: restore its file, or make new ones', {
-    keys,
-    backends,
-  })
+  if (keys === 0) return
+  log.warn('keys of another pepper do not work: restore its file, or make new ones', { keys })
 }
 
 const shuttingDown = (): ApiError =>

@@ -1,5 +1,7 @@
 /** Reading a request body into memory, within a limit. */
 import { ApiError, InvalidRequest } from '../shared/errors.ts'
+import { expectedAnswerTokens } from '../shared/expected-tokens.ts'
+import { isFields, type Fields } from '../shared/parse.ts'
 
 /** The longest prompts are far below 1 MiB; the rest is room for images as base64. */
 export const maxRequestBytes = 8 * 1024 * 1024
@@ -54,20 +56,48 @@ const concat = (chunks: readonly Uint8Array[], size: number): Uint8Array => {
 }
 
 /** What the gateway itself reads of a generation request; the backend judges the rest. */
-export type GenerationRequest = { readonly model: string; readonly stream: boolean }
+export type GenerationRequest = {
+  readonly model: string
+  readonly stream: boolean
+  /** What it will take of an engine, as far as that can be told. */
+  readonly expectedTokens: number
+  readonly fields: Fields
+}
 
-/** Reads model and stream from a JSON body. Fails with a 400 that names what is missing. */
+/** Reads a JSON body. Fails with a 400 that names what is missing. */
 export const parseGenerationRequest = (body: Uint8Array): GenerationRequest => {
   const value = parseJson(body)
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new InvalidRequest('The request body must be a JSON object.')
-  }
-  const model: unknown = 'model' in value ? value.model : undefined
+  if (!isFields(value)) throw new InvalidRequest('The request body must be a JSON object.')
+  const { model, stream } = value
   if (typeof model !== 'string' || model === '') {
     throw new InvalidRequest('You must provide a model parameter: a string.', 'model')
   }
-  return { model, stream: 'stream' in value && value.stream === true }
+  return {
+    model,
+    stream: stream === true,
+    expectedTokens: expectedTokens(value, body.byteLength),
+    fields: value,
+  }
 }
+
+/** Of English text and JSON around it; other languages have fewer. */
+const bytesPerToken = 4
+/** The most that a prompt is counted for: the largest bodies are images. */
+const maxPromptTokens = 16_384
+
+const expectedTokens = (from: Fields, bodyBytes: number): number => {
+  const promptTokens = Math.min(Math.ceil(bodyBytes / bytesPerToken), maxPromptTokens)
+  const limit = count(from['max_completion_tokens']) ?? count(from['max_tokens'])
+  return promptTokens + (count(from['n']) ?? 1) * expectedAnswerTokens(limit)
+}
+
+/** Undefined for what is no count: the backend says what is wrong with it. */
+const count = (value: unknown): number | undefined =>
+  typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 && value <= maxCount
+    ? value
+    : undefined
+
+const maxCount = 1_000_000
 
 const parseJson = (body: Uint8Array): unknown => {
   try {

@@ -11,6 +11,8 @@ export type Flag = {
   readonly fallback?: string
   /** The commands that take it. */
   readonly commands: readonly string[]
+  /** May be given several times; the value, the variable's too, is then a list with spaces between. */
+  readonly isList?: true
   /** `none`: no variable stands in for it. */
   readonly variable?: 'none'
 }
@@ -35,6 +37,10 @@ export const readFlag = <Table extends FlagTable>(
   return flags[name] || variable || undefined
 }
 
+/** The items of a list flag's value. */
+export const listItems = (value: string | undefined): string[] =>
+  value?.split(/\s+/).filter((item) => item !== '') ?? []
+
 /** The flags that `command` takes. */
 export const flagsOf = (table: FlagTable, command: string): [string, Flag][] =>
   Object.entries(table).filter(([, { commands }]) => commands.includes(command))
@@ -56,13 +62,19 @@ export const gatewayFlag = {
 
 const column = 30
 
-/** `  --port PORT   and its port (BURROW_PORT, 8080)`, one line a flag. */
-export const flagUsage = (table: FlagTable): string =>
-  Object.entries(table)
-    .map(([name, { value, help, fallback, variable }]) => {
-      const form = value === undefined ? `--${name}` : `--${name} ${value}`
-      const details = [...(variable === 'none' ? [] : [variableOf(name)]), fallback ?? []].flat()
-      const given = details.length > 0 ? ` (${details.join(', ')})` : ''
-      return `  ${form.padEnd(column)} ${help}${given}\n`
-    })
-    .join('')
+/** `  --port PORT   and its port (BURROW_PORT, 8080)`, one line a flag; shared ones once. */
+export const flagUsage = (tables: readonly FlagTable[]): string => {
+  const lines = tables.flatMap((table) => Object.entries(table).map(usageLine))
+  return [...new Set(lines)].join('')
+}
+
+const usageLine = ([name, { value, help, fallback, variable, isList }]: [string, Flag]): string => {
+  const form = value === undefined ? `--${name}` : `--${name} ${value}`
+  const details = [
+    ...(isList ? ['several times'] : []),
+    ...(variable === 'none' ? [] : [variableOf(name)]),
+    ...(fallback === undefined ? [] : [fallback]),
+  ]
+  const given = details.length > 0 ? ` (${details.join(', ')})` : ''
+  return `  ${form.padEnd(column)} ${help}${given}\n`
+}

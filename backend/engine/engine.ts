@@ -4,9 +4,15 @@ import { ApiError } from '../../shared/errors.ts'
 import type { Log } from '../../shared/log.ts'
 import { createHandleMemory } from '../onnxruntime/handle-table.ts'
 import { checkRequest } from './check-request.ts'
-import { noStats, type EngineStats, type GenerationRequest } from './generation.ts'
+import {
+  noStats,
+  type EngineStats,
+  type GenerationRequest,
+  type ThreadStats,
+} from './generation.ts'
 import { GenerationStream } from './generation-stream.ts'
 import type { EngineThreadData, FromEngine, ToEngine } from './messages.ts'
+import { TokensInFlight } from './tokens-in-flight.ts'
 
 /** `recovering`: it died and is being started again; `ended`: it takes requests no more. */
 export type EngineState = 'ok' | 'recovering' | 'ended'
@@ -58,8 +64,9 @@ export class OnnxEngine implements Engine {
   readonly #options: OnnxEngineOptions
   readonly #log: Log | undefined
   readonly #streams = new Map<string, GenerationStream>()
+  readonly #inFlight = new TokensInFlight()
   readonly #ready = Promise.withResolvers<void>()
-  #stats: EngineStats = noStats
+  #stats: ThreadStats = noStats
   #state: 'running' | 'closing' | 'ended' = 'running'
 
   private constructor(worker: Worker, options: OnnxEngineOptions, log: Log | undefined) {
@@ -125,11 +132,18 @@ export class OnnxEngine implements Engine {
     const stream = new GenerationStream(() => this.#tell({ type: 'abort', id: request.id }))
     this.#tell({ type: 'add', request })
     this.#streams.set(request.id, stream)
+    this.#inFlight.add(request)
     return stream
   }
 
   stats(): EngineStats {
-    return { ...this.#stats, waiting: Math.max(0, this.#streams.size - this.#stats.running) }
+    const { running } = this.#stats
+    return {
+      ...this.#stats,
+      waiting: Math.max(0, this.#streams.size - running),
+      tokensInFlight: this.#inFlight.total,
+      kvCacheFree: 1 - running / this.#options.numSlots,
+    }
   }
 
   async close(): Promise<void> {
@@ -149,6 +163,7 @@ export class OnnxEngine implements Engine {
     this.#stats = message.stats
     for (const event of message.events) {
       this.#streams.get(event.id)?.push(event)
+      this.#inFlight.told(event)
       if (event.reason !== undefined)
         this.#log?.error('generation failed', { request: event.id, reason: event.reason })
       if (event.end) this.#streams.delete(event.id)
@@ -159,6 +174,7 @@ export class OnnxEngine implements Engine {
     this.#state = 'ended'
     for (const stream of this.#streams.values()) stream.fail()
     this.#streams.clear()
+    this.#inFlight.clear()
     this.#stats = { ...this.#stats, running: 0, waiting: 0 }
     return reason
   }

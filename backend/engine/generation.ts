@@ -74,11 +74,19 @@ export type GenerationEvent = {
   readonly reason?: string
 }
 
-export type EngineStats = SchedulerStats & {
+/** What the engine's thread counts. */
+export type ThreadStats = SchedulerStats & {
   /** Tokens sampled since the start. */
   readonly generatedTokens: number
   /** Tokens computed for prompts since the start, and again for preempted sequences. */
   readonly prefilledTokens: number
+}
+
+export type EngineStats = ThreadStats & {
+  /** Of all its requests: prompts not yet computed, and what answers are expected to take still. */
+  readonly tokensInFlight: number
+  /** The part of the KV cache that no running sequence has, 0 to 1. */
+  readonly kvCacheFree: number
 }
 
 /** Of an engine that has done nothing yet. */
@@ -90,4 +98,6 @@ export const noStats: EngineStats = {
   preemptions: 0,
   generatedTokens: 0,
   prefilledTokens: 0,
+  tokensInFlight: 0,
+  kvCacheFree: 1,
 }

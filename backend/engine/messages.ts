@@ -1,7 +1,7 @@
 /** What the HTTP thread and the engine thread tell each other. */
 import type { RopeOverride } from '../checkpoint/rope-scaling.ts'
 import type { CacheDtype } from '../graph/cache-dtype.ts'
-import type { EngineStats, GenerationEvent, GenerationRequest } from './generation.ts'
+import type { GenerationEvent, GenerationRequest, ThreadStats } from './generation.ts'
 
 export type EngineThreadData = {
   /** Where the tokenizer is. */
@@ -36,5 +36,5 @@ export type FromEngine =
   | {
       readonly type: 'events'
       readonly events: readonly GenerationEvent[]
-      readonly stats: EngineStats
+      readonly stats: ThreadStats
     }

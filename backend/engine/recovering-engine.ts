@@ -139,4 +139,6 @@ const sumOf = (a: EngineStats, b: EngineStats): EngineStats => ({
   preemptions: a.preemptions + b.preemptions,
   generatedTokens: a.generatedTokens + b.generatedTokens,
   prefilledTokens: a.prefilledTokens + b.prefilledTokens,
+  tokensInFlight: a.tokensInFlight + b.tokensInFlight,
+  kvCacheFree: b.kvCacheFree,
 })

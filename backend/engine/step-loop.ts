@@ -4,11 +4,11 @@ import { Detokenizer } from '../tokenizer/detokenizer.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
 import { DecodePipeline, type PipelinePort } from './decode-pipeline.ts'
 import type {
-  EngineStats,
   GenerationEnd,
   GenerationEvent,
   GenerationRequest,
   PromptLogprob,
+  ThreadStats,
 } from './generation.ts'
 import { samplerScratch, type SamplerScratch } from './sampler-scratch.ts'
 import { Scheduler, type Prefill, type SchedulerLimits } from './scheduler.ts'
@@ -58,7 +58,7 @@ export class StepLoop {
     return this.#sequences.size > 0
   }
 
-  stats(): EngineStats {
+  stats(): ThreadStats {
     return {
       ...this.#scheduler.stats(),
       generatedTokens: this.#generatedTokens,

@@ -12,6 +12,8 @@ export const health =
       model: model.name,
       running: stats.running,
       waiting: stats.waiting,
+      tokens_in_flight: stats.tokensInFlight,
+      kv_cache_free: stats.kvCacheFree,
       generated_tokens: stats.generatedTokens,
       prefilled_tokens: stats.prefilledTokens,
       prefix_cache_queries: stats.prefixCacheQueries,

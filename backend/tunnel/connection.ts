@@ -1,22 +1,39 @@
 /** One attempt to be connected: a WebSocket to the gateway and the session on it. */
+import type { IncomingMessage } from 'node:http'
 import { WebSocket } from 'ws'
 import type { Log } from '../../shared/log.ts'
 import { BackendSession } from '../../shared/tunnel/backend-session.ts'
+import type { Goaway, Status } from '../../shared/tunnel/control-message.ts'
+import { closeCodes } from '../../shared/tunnel/error.ts'
 import type { TunnelHandler } from '../../shared/tunnel/exchange.ts'
 import { protocolName } from '../../shared/tunnel/handshake.ts'
 import { limits, type Timing } from '../../shared/tunnel/limits.ts'
 import type { Hello } from '../../shared/tunnel/hello.ts'
 import { feedSession, socketTransport } from '../../shared/tunnel/socket-transport.ts'
+import type { CountDelivery } from './count-delivery.ts'
+import type { Renewal, TunnelLogin } from './login.ts'
+import type { ProxyRoute } from './proxy.ts'
+import { refusalReason } from './refusal.ts'
 import { retryAfterMs, type Ended } from './retry.ts'
 
 export type ConnectionOptions = {
   readonly url: URL
-  readonly token: string
+  readonly login: TunnelLogin
+  /** Those of the login, for this attempt. */
+  readonly loginHeaders: Readonly<Record<string, string>>
+  /** The way to the gateway, where it is not the direct one. */
+  readonly proxy: ProxyRoute | null
   readonly hello: Hello
   readonly handler: TunnelHandler
   readonly log: Log
   readonly timing: Timing
   readonly onWelcome: () => void
+  /** The gateway opens nothing more here, and wants another connection. */
+  readonly onGoaway: (goaway: Goaway) => void
+  /** How busy this backend is. */
+  readonly status?: () => Status
+  /** Where final counts are kept until the gateway has them. */
+  readonly counts?: CountDelivery
 }
 
 export class Connection {
@@ -28,12 +45,15 @@ export class Connection {
   #session: BackendSession | undefined
   #lastError = ''
   #upSinceMs: number | undefined
+  #drained: Promise<void> | undefined
+  #renewal: NodeJS.Timeout | undefined
 
   constructor(options: ConnectionOptions) {
     this.ended = this.#ended.promise
     this.#options = options
     this.#socket = new WebSocket(options.url, [protocolName], {
-      headers: { authorization: `Bearer ${options.token}` },
+      headers: options.loginHeaders,
+      ...(options.proxy && { agent: options.proxy.agent }),
       // Token streams are small and many: compression costs memory and delay.
       perMessageDeflate: false,
       maxPayload: limits.messageBytes,
@@ -42,46 +62,88 @@ export class Connection {
     this.#socket.on('open', () => this.#onOpen())
     this.#socket.on('error', (error) => {
       // 'close' follows, and tells.
-      this.#lastError = error.message
+      this.#lastError = options.proxy?.explain(error) ?? error.message
     })
     this.#socket.on('unexpected-response', (_request, response) => {
-      const retryAfter = retryAfterMs(response.headers['retry-after'], Date.now())
-      this.#ended.resolve({
-        kind: 'refused',
-        status: response.statusCode ?? 0,
-        ...(retryAfter !== undefined && { retryAfterMs: retryAfter }),
-      })
-      this.#socket.terminate()
+      void this.#onRefused(response)
     })
     this.#socket.on('close', () => {
       if (!this.#session) this.#ended.resolve({ kind: 'unreachable', reason: this.#lastError })
     })
   }
 
-  /** Lets running streams finish for up to `graceMs`, then closes. */
+  /** Streams that are not over yet. */
+  get openStreams(): number {
+    return this.#session?.openStreams ?? 0
+  }
+
+  /**
+   * Lets running streams finish for up to `graceMs`, then closes. Called again, the shorter grace
+   * holds.
+   */
   async close(graceMs: number): Promise<void> {
-    if (this.#session) await this.#session.drain(graceMs)
-    else this.#socket.terminate()
-    await this.ended
+    const session = this.#session
+    if (session) {
+      this.#drained ??= session.drain(graceMs)
+      const timer = setTimeout(() => session.close(closeCodes.NORMAL, 'no more time'), graceMs)
+      await this.ended
+      clearTimeout(timer)
+    } else {
+      this.#socket.terminate()
+      await this.ended
+    }
+    await this.#drained
+  }
+
+  async #onRefused(response: IncomingMessage): Promise<void> {
+    const retryAfter = retryAfterMs(response.headers['retry-after'], Date.now())
+    const reason = await refusalReason(response, this.#options.timing.handshakeMs)
+    this.#ended.resolve({
+      kind: 'refused',
+      status: response.statusCode ?? 0,
+      ...(reason !== undefined && { reason }),
+      ...(retryAfter !== undefined && { retryAfterMs: retryAfter }),
+    })
+    this.#socket.terminate()
   }
 
   #onOpen(): void {
-    const { hello, handler, log, timing } = this.#options
-    const session = new BackendSession(socketTransport(this.#socket), {
+    const { hello, handler, log, timing, login, counts, status, onGoaway } = this.#options
+    const prove = login.prove
+    const session: BackendSession = new BackendSession(socketTransport(this.#socket), {
       hello,
       handler,
       log,
       timing,
+      onGoaway,
+      ...(status && { status }),
+      ...(prove && { prove: (nonce: Uint8Array) => prove(nonce, hello.instanceId) }),
       onWelcome: () => {
         this.#upSinceMs = performance.now()
+        if (login.renewal) this.#renew(session, login.renewal)
+        counts?.welcomed(session)
         this.#options.onWelcome()
       },
+      beforeEnd: (counted) => counts?.counted(session, counted),
+      onUsageAck: (requestIds) => counts?.acknowledged(session, requestIds),
     })
     this.#session = session
     feedSession(this.#socket, session)
     void session.closed.then(({ code, reason }) => {
+      clearInterval(this.#renewal)
       const upMs = this.#upSinceMs === undefined ? 0 : performance.now() - this.#upSinceMs
       this.#ended.resolve({ kind: 'closed', code, reason: reason || this.#lastError, upMs })
     })
+  }
+
+  /** A token that cannot be made is tried again with the next: the one before has as long to live. */
+  #renew(session: BackendSession, { everyMs, token }: Renewal): void {
+    this.#renewal = setInterval(() => {
+      token().then(
+        (fresh) => session.sendAuth(fresh),
+        (error: unknown) =>
+          this.#options.log.error('cannot make a backend token', { error: String(error) }),
+      )
+    }, everyMs)
   }
 }

@@ -1,26 +1,42 @@
-/** Keeps a backend connected to its gateway: dials, serves, and dials again until it is closed. */
+/** Keeps a backend connected to its gateway, over one or more connections, until it is closed. */
+import { createHash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { isLoopback } from '../../shared/loopback.ts'
 import type { Log } from '../../shared/log.ts'
+import type { Status } from '../../shared/tunnel/control-message.ts'
 import type { TunnelHandler } from '../../shared/tunnel/exchange.ts'
+import type { Hello } from '../../shared/tunnel/hello.ts'
 import { defaultTiming, limits, type Timing } from '../../shared/tunnel/limits.ts'
 import { Connection } from './connection.ts'
-import { explain, nextRetry } from './retry.ts'
+import { ConnectionSlot, type ConnectionEvents } from './connection-slot.ts'
+import { CountDelivery } from './count-delivery.ts'
+import type { TunnelLogin } from './login.ts'
+import { ProxyRoute, type ProxySettings } from './proxy.ts'
+import { parseTunnelUrl } from './tunnel-url.ts'
+import type { UsageJournal } from './usage-journal.ts'
 
 export type DialOptions = {
   /** The gateway's tunnel, e.g. `wss://gateway.example/tunnel`; plain `ws://` to this machine only. */
   readonly url: string
-  /** The backend token. Never logged. */
-  readonly token: string
+  readonly login: TunnelLogin
+  /** Of the way to a gateway elsewhere; default: none. */
+  readonly proxy?: ProxySettings | null
   /** Served model names. */
   readonly models: readonly string[]
   readonly handler: TunnelHandler
   readonly log: Log
   /** Names this process; a new one for each start. Default a random UUID. */
   readonly instanceId?: string
-  /** Requests at once. Default and most: 256. */
+  /** Connections to keep, at most `limits.connections`. Default 1. */
+  readonly connections?: number
+  /** Between the first ones of them: a gateway is not to be stormed. Default 1 s. */
+  readonly spacingMs?: number
+  /** Requests at once on a connection. Default and most: 256. */
   readonly maxStreams?: number
   readonly timing?: Timing
+  /** How busy this backend is. */
+  readonly status?: () => Status
+  /** Keeps final counts until the gateway has them in its books. */
+  readonly journal?: UsageJournal
   /** Numbers in [0, 1) that spread the retries. */
   readonly random?: () => number
 }
@@ -30,27 +46,18 @@ export interface Tunnel {
   readonly connected: Promise<void>
   /** Resolves when the tunnel is not dialled again: it was closed, or another backend replaced it. */
   readonly ended: Promise<'closed' | 'replaced'>
+  /** Requests that run. */
+  readonly openStreams: number
   /** Refuses new requests, gives running ones up to `graceMs` (default 30 s), closes. Idempotent. */
   close(graceMs?: number): Promise<void>
 }
 
 const defaultGraceMs = 30_000
+const defaultSpacingMs = 1_000
 
-/** @throws Error that says what to change when the address is no tunnel's */
-export const parseTunnelUrl = (text: string): URL => {
-  const url = URL.parse(text)
-  if (!url || (url.protocol !== 'wss:' && url.protocol !== 'ws:')) {
-    throw new Error(
-      `The gateway's address must begin with wss:// (or ws:// on this machine): ${text}`,
-    )
-  }
-  if (url.protocol === 'ws:' && !isLoopback(url.hostname)) {
-    throw new Error(
-      `Use wss:// for ${url.hostname}: over ws:// the backend token would be readable.`,
-    )
-  }
-  return url
-}
+/** Names the books of a gateway for this backend; tells nothing of a secret. */
+const booksName = (url: URL, account: string): string =>
+  createHash('sha256').update(`${url.href}\0${account}`).digest('hex').slice(0, 16)
 
 /** Starts dialling. @throws Error when `url` is no address of a tunnel (see parseTunnelUrl) */
 export const dial = (options: DialOptions): Tunnel => new Dialler(options)
@@ -60,21 +67,37 @@ class Dialler implements Tunnel {
   readonly ended: Promise<'closed' | 'replaced'>
   readonly #options: DialOptions
   readonly #url: URL
+  readonly #proxy: ProxyRoute | null
   readonly #instanceId: string
+  readonly #counts: CountDelivery | undefined
   readonly #connected = Promise.withResolvers<void>()
+  readonly #ended = Promise.withResolvers<'closed' | 'replaced'>()
   readonly #stop = new AbortController()
-  #connection: Connection | undefined
+  readonly #slots: ConnectionSlot[] = []
   #closing: Promise<void> | undefined
   #generation = 0
 
   constructor(options: DialOptions) {
     this.#options = options
     this.#url = parseTunnelUrl(options.url)
+    this.#proxy =
+      options.proxy && this.#url.protocol === 'wss:'
+        ? new ProxyRoute(options.proxy, this.#url)
+        : null
     this.#instanceId = options.instanceId ?? crypto.randomUUID()
+    const { journal, log, login } = options
+    const gateway = booksName(this.#url, login.account)
+    const instanceId = this.#instanceId
+    this.#counts = journal && new CountDelivery({ journal, gateway, instanceId, log })
+    this.ended = this.#ended.promise
     this.connected = this.#connected.promise
+    this.#addSlot()
     // Not everybody waits for it; `ended` says the same.
-    this.connected.catch(() => {})
-    this.ended = this.#run()
+    this.connected.then(() => this.#addOtherSlots()).catch(() => {})
+  }
+
+  get openStreams(): number {
+    return this.#slots.reduce((sum, { openStreams }) => sum + openStreams, 0)
   }
 
   close(graceMs = defaultGraceMs): Promise<void> {
@@ -83,58 +106,90 @@ class Dialler implements Tunnel {
   }
 
   async #close(graceMs: number): Promise<void> {
+    await this.#stopDialling(graceMs)
+    await this.#counts?.settled()
+    this.#options.log.info('tunnel closed', { gateway: this.#url.host })
+    this.#end('closed', 'the tunnel was closed')
+  }
+
+  async #stopDialling(graceMs: number): Promise<void> {
     this.#stop.abort()
-    await this.#connection?.close(graceMs)
-    await this.ended
+    await Promise.all(this.#slots.map((slot) => slot.close(graceMs)))
   }
 
-  /** One connection after the other: there is never a second one whose events could be stale. */
-  async #run(): Promise<'closed' | 'replaced'> {
-    const { log, random = Math.random } = this.#options
-    let numFailures = 0
-    while (!this.#stop.signal.aborted) {
-      this.#connection = this.#connect()
-      const ended = await this.#connection.ended
-      if (this.#stop.signal.aborted) break
-      const retry = nextRetry(ended, numFailures, random())
-      if (!retry) {
-        log.error('tunnel ended', { reason: explain(ended) })
-        this.#connected.reject(new Error(explain(ended)))
-        return 'replaced'
-      }
-      numFailures = retry.numFailures
-      log.warn('tunnel down', { reason: explain(ended), retryInMs: retry.delayMs })
-      // Aborted by close(): the loop's condition ends it.
-      await sleep(retry.delayMs, undefined, { signal: this.#stop.signal }).catch(() => {})
+  /** Another process has come with our name: whatever dials here would only throw that one out. */
+  #replaced(reason: string): void {
+    if (this.#stop.signal.aborted) return
+    this.#options.log.error('tunnel ended', { gateway: this.#url.host, reason })
+    void this.#stopDialling(defaultGraceMs)
+    this.#end('replaced', reason)
+  }
+
+  #end(how: 'closed' | 'replaced', reason: string): void {
+    this.#connected.reject(new Error(reason))
+    this.#ended.resolve(how)
+  }
+
+  /** One after the other, once the first is in: a gateway that refuses us need not hear it twice. */
+  async #addOtherSlots(): Promise<void> {
+    const { connections = 1, spacingMs = defaultSpacingMs } = this.#options
+    const { signal } = this.#stop
+    while (this.#slots.length < connections) {
+      await sleep(spacingMs, undefined, { signal })
+      this.#addSlot()
     }
-    log.info('tunnel closed')
-    this.#connected.reject(new Error('the tunnel was closed'))
-    return 'closed'
   }
 
-  #connect(): Connection {
-    const { token, models, handler, log, maxStreams = limits.streams } = this.#options
-    return new Connection({
-      url: this.#url,
-      token,
-      handler,
+  #addSlot(): void {
+    const { log, models, random = Math.random } = this.#options
+    const connectionIndex = this.#slots.length
+    const slot = new ConnectionSlot({
+      connectionIndex,
+      connect: (events) => this.#connect(connectionIndex, events),
       log,
-      timing: this.#options.timing ?? defaultTiming,
-      hello: {
-        instanceId: this.#instanceId,
-        generation: ++this.#generation,
-        connectionIndex: 0,
-        models,
-        services: [],
-        capabilities: [],
-        maxStreams,
-        windowBytes: limits.requestWindowBytes,
-        connectionWindowBytes: limits.requestConnectionWindowBytes,
-      },
+      random,
       onWelcome: () => {
-        log.info('tunnel connected', { gateway: this.#url.host, models: models.join(',') })
+        const fields = { gateway: this.#url.host, connection: connectionIndex }
+        log.info('tunnel connected', { ...fields, models: models.join(',') })
         this.#connected.resolve()
       },
     })
+    this.#slots.push(slot)
+    void slot.ended.then((end) => {
+      if (end.kind === 'replaced') this.#replaced(end.reason)
+    })
+  }
+
+  async #connect(connectionIndex: number, events: ConnectionEvents): Promise<Connection> {
+    const { login, handler, log, status, timing = defaultTiming } = this.#options
+    const loginHeaders = await login.headers()
+    return new Connection({
+      url: this.#url,
+      login,
+      loginHeaders,
+      proxy: this.#proxy,
+      handler,
+      log,
+      timing,
+      hello: this.#hello(connectionIndex),
+      ...(status && { status }),
+      ...(this.#counts && { counts: this.#counts }),
+      ...events,
+    })
+  }
+
+  #hello(connectionIndex: number): Hello {
+    const { models, maxStreams = limits.streams } = this.#options
+    return {
+      instanceId: this.#instanceId,
+      generation: ++this.#generation,
+      connectionIndex,
+      models,
+      services: [],
+      capabilities: [],
+      maxStreams,
+      windowBytes: limits.requestWindowBytes,
+      connectionWindowBytes: limits.requestConnectionWindowBytes,
+    }
   }
 }

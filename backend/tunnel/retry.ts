@@ -4,7 +4,13 @@ import { closeCodes } from '../../shared/tunnel/error.ts'
 /** How one attempt to be connected ended. */
 export type Ended =
   /** The gateway answered the upgrade with an HTTP status. */
-  | { readonly kind: 'refused'; readonly status: number; readonly retryAfterMs?: number }
+  | {
+      readonly kind: 'refused'
+      readonly status: number
+      /** The gateway's own words. */
+      readonly reason?: string
+      readonly retryAfterMs?: number
+    }
   /** No answer at all. */
   | { readonly kind: 'unreachable'; readonly reason: string }
   /** There was a WebSocket; `upMs` is how long it was a tunnel. */
@@ -59,9 +65,11 @@ export const explain = (ended: Ended): string => {
   if (ended.kind === 'closed') return explainClose(ended.code, ended.reason)
   switch (ended.status) {
     case 401:
-      return 'the gateway does not know this backend token: check it, or create a new one there'
+      return `the gateway does not let this backend in: ${ended.reason ?? 'check its secret'}`
     case 426:
       return 'the gateway does not speak burrow.1: run the same version of Burrow on both sides'
+    case 429:
+      return 'too many attempts from this address have failed: is the secret right?'
     case 503:
       return 'the gateway is not ready for more backends (503)'
     default:
@@ -70,9 +78,9 @@ export const explain = (ended: Ended): string => {
 }
 
 const explainClose = (code: number, reason: string): string => {
-  if (code === closeCodes.AUTH) return `the gateway no longer accepts this backend token: ${reason}`
+  if (code === closeCodes.AUTH) return `the gateway does not let this backend in: ${reason}`
   if (code === closeCodes.REPLACED) {
-    return 'another backend has connected with the same token: give each backend its own'
+    return 'another backend has connected with the same secret or name: give each backend its own'
   }
   return `the connection ended (${code}${reason && `: ${reason}`})`
 }

@@ -1,5 +1,5 @@
 /**
- * The secrets that clients and backends present: `brw_…` and `brt_…`.
+ * The secrets that clients present (`brw_…`) and that backends derive their keys from (`brt_…`).
  *
  * After the prefix come 30 random base62 characters (178 bits) and 6 of a CRC-32 over all before
  * them, as in GitHub's tokens: mistyped or invented ones are turned down without a look into the
@@ -10,7 +10,7 @@ import { crc32 } from 'node:zlib'
 import { base62, randomBase62 } from '../ids.ts'
 import type { Pepper } from './pepper.ts'
 
-const prefixes = { apiKey: 'brw_', backendToken: 'brt_' } as const
+const prefixes = { apiKey: 'brw_', enrolmentSecret: 'brt_' } as const
 
 export type CredentialKind = keyof typeof prefixes
 
@@ -52,7 +52,7 @@ export class Credential {
     return text.endsWith(checksum(body)) ? new Credential(kind, text) : null
   }
 
-  /** What the database stores in place of the secret: HMAC-SHA-256, in hex. */
+  /** What the database stores in place of an API key: HMAC-SHA-256, in hex. */
   digest(pepper: Pepper): string {
     return createHmac('sha256', pepper.secret).update(this.#secret).digest('hex')
   }

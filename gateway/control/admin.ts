@@ -12,6 +12,13 @@ export type ApiKeyInfo = {
 }
 
 export type BackendInfo = ApiKeyInfo & {
+  /**
+   * How it may connect: with its enrolment secret (whose end `hint` shows), or with the tunnel key;
+   * `none`: with neither, since an older Burrow enrolled it.
+   */
+  readonly login: 'secret' | 'tunnel key' | 'none'
+  /** Served model names that it may register; null: any. */
+  readonly scope: readonly string[] | null
   readonly connected: boolean
   /** Served model names, while it is connected. */
   readonly models: readonly string[]
@@ -29,8 +36,12 @@ export interface Admin {
   listKeys(): Promise<readonly ApiKeyInfo[]>
   /** Ends the key's running requests as well. Fails on an unknown id. */
   revokeKey(id: string): Promise<ApiKeyInfo>
-  /** Fails if a backend in use has the name. */
-  enrollBackend(name: string): Promise<EnrolledBackend>
+  /**
+   * Fails if a backend in use has the name and a secret. One that came with the tunnel key gets a
+   * secret, and needs it from then on.
+   * @param scope served model names that it may register; default and null: any
+   */
+  enrollBackend(name: string, scope?: readonly string[] | null): Promise<EnrolledBackend>
   listBackends(): Promise<readonly BackendInfo[]>
   /** Cuts the backend's connection as well. Fails on an unknown id. */
   revokeBackend(id: string): Promise<BackendInfo>

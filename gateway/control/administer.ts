@@ -1,6 +1,6 @@
 /** `burrow keys …` and `burrow backends …`, from the words behind them. */
 import { resolve } from 'node:path'
-import { readFlag, type FlagValues } from '../../shared/flags.ts'
+import { listItems, readFlag, type FlagValues } from '../../shared/flags.ts'
 import { gatewayFlags } from '../flags.ts'
 import type { Admin } from './admin.ts'
 import { adminCommands, runAdminCommand } from './commands.ts'
@@ -27,8 +27,9 @@ export const administer = async (
   }
   const admin = await chosenAdmin(flags, env)
   try {
-    const { name, json } = flags
-    return await runAdminCommand(admin, { noun, verb, id, name, json: json !== undefined })
+    const { name, model, json } = flags
+    const scope = model === undefined ? null : listItems(model)
+    return await runAdminCommand(admin, { noun, verb, id, name, scope, json: json !== undefined })
   } finally {
     admin.close()
   }

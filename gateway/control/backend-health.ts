@@ -1,5 +1,5 @@
 /** Asking a connected backend how it is, through its tunnel. */
-import type { ConnectedBackend } from '../tunnel/registry.ts'
+import type { ConnectedBackend } from '../tunnel/backend-connection.ts'
 import { newId } from '../ids.ts'
 import { readBody } from '../read-body.ts'
 

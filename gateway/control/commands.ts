@@ -11,6 +11,8 @@ export type AdminCommand = {
   readonly verb: string
   /** Of `create` and `enroll`. */
   readonly name: string | undefined
+  /** Of `enroll`: the models that the backend may serve; null: any. */
+  readonly scope: readonly string[] | null
   /** Of `revoke`. */
   readonly id: string | undefined
   readonly json: boolean
@@ -43,10 +45,10 @@ const results = {
 
   backends: async (admin: Admin, command: AdminCommand): Promise<Result> => {
     if (command.verb === 'enroll') {
-      const { backend, token } = await admin.enrollBackend(requireName(command))
+      const { backend, token } = await admin.enrollBackend(requireName(command), command.scope)
       return {
         json: { ...backend, token: token.reveal() },
-        text: `${backend.id} ${backend.name}\n${token.reveal()}\nThis token is shown only now: give it to the backend as BURROW_TOKEN.`,
+        text: `${backend.id} ${backend.name}\n${token.reveal()}\nThis secret is shown only now: give it to the backend as BURROW_TOKEN.`,
       }
     }
     if (command.verb === 'revoke') {
@@ -56,7 +58,10 @@ const results = {
     const backends = await admin.listBackends()
     return {
       json: backends,
-      text: table(['id', 'name', 'token', 'created', 'state', 'models'], backends.map(backendRow)),
+      text: table(
+        ['id', 'name', 'login', 'created', 'state', 'may serve', 'serves'],
+        backends.map(backendRow),
+      ),
     }
   },
 }
@@ -83,7 +88,14 @@ const keyRow = (key: ApiKeyInfo): string[] => [
 
 const backendRow = (backend: BackendInfo): string[] => {
   const state = backend.connected ? 'connected' : backend.revokedAt === null ? 'away' : 'revoked'
-  return [...keyRow(backend).slice(0, 4), state, backend.models.join(', ')]
+  const [id = '', name = '', , created = ''] = keyRow(backend)
+  const scope = backend.scope?.join(', ') ?? 'any'
+  return [id, name, loginOf(backend), created, state, scope, backend.models.join(', ')]
+}
+
+const loginOf = ({ login, hint }: BackendInfo): string => {
+  if (login === 'secret') return `…${hint}`
+  return login === 'none' ? 'enroll again' : login
 }
 
 /** Columns two spaces apart, as wide as their widest cell. */

@@ -3,11 +3,13 @@ import { Hono, type Context } from 'hono'
 import { ApiError, InvalidRequest } from '../../shared/errors.ts'
 import type { Log } from '../../shared/log.ts'
 import { asApiError, errorResponse } from '../../shared/openai/error.ts'
+import { fields } from '../../shared/parse.ts'
 import { errorFields } from '../error-fields.ts'
 import { readBody } from '../read-body.ts'
 import type { Admin } from './admin.ts'
 
-const maxBodyBytes = 16 * 1024
+/** 256 model names of 256 characters. */
+const maxBodyBytes = 128 * 1024
 
 /** No credentials: whoever can open the socket owns the data directory. */
 export const createControlApp = (admin: Admin, log: Log): Hono => {
@@ -15,7 +17,7 @@ export const createControlApp = (admin: Admin, log: Log): Hono => {
 
   app.get('/keys', async (c) => c.json(await admin.listKeys()))
   app.post('/keys', async (c) => {
-    const { key, secret } = await admin.createKey(await readName(c))
+    const { key, secret } = await admin.createKey((await readOrder(c)).name)
     log.info('key created', { key: key.id, name: key.name })
     return c.json({ key, secret: secret.reveal() }, 201)
   })
@@ -27,7 +29,8 @@ export const createControlApp = (admin: Admin, log: Log): Hono => {
 
   app.get('/backends', async (c) => c.json(await admin.listBackends()))
   app.post('/backends', async (c) => {
-    const { backend, token } = await admin.enrollBackend(await readName(c))
+    const { name, models } = await readOrder(c)
+    const { backend, token } = await admin.enrollBackend(name, models)
     log.info('backend enrolled', { backend: backend.id, name: backend.name })
     return c.json({ backend, token: token.reveal() }, 201)
   })
@@ -45,11 +48,17 @@ export const createControlApp = (admin: Admin, log: Log): Hono => {
   return app
 }
 
-const readName = async (c: Context): Promise<string> => {
+/** The name of what is to be made and, of a backend, the models that it may serve. */
+const readOrder = async (
+  c: Context,
+): Promise<{ name: string; models: readonly string[] | null }> => {
   const body = await readBody(c.req.raw, maxBodyBytes, c.req.raw.signal)
   const value: unknown = JSON.parse(new TextDecoder().decode(body))
-  if (typeof value === 'object' && value !== null && 'name' in value) {
-    if (typeof value.name === 'string') return value.name
+  const { name, models = null } = fields(value, 'the body')
+  if (typeof name !== 'string') throw new InvalidRequest('the body must be {"name": "…"}', 'name')
+  if (models === null) return { name, models }
+  if (Array.isArray(models) && models.every((model) => typeof model === 'string')) {
+    return { name, models }
   }
-  throw new InvalidRequest('the body must be {"name": "…"}', 'name')
+  throw new InvalidRequest('models must be a list of names', 'models')
 }

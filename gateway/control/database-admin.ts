@@ -1,12 +1,14 @@
 /** Administration on the database itself, and on what runs in this process, if anything does. */
 import { ApiError, InvalidRequest } from '../../shared/errors.ts'
-import { Credential, type CredentialKind } from '../auth/credential.ts'
+import { deriveBackendKey } from '../../shared/auth/backend-key.ts'
+import { Credential } from '../auth/credential.ts'
 import type { Pepper } from '../auth/pepper.ts'
 import * as apiKeys from '../db/api-keys.ts'
 import * as backends from '../db/backends.ts'
 import type { Database } from '../db/database.ts'
-import { newId, type IdPrefix } from '../ids.ts'
-import type { ConnectedBackend } from '../tunnel/registry.ts'
+import { newId } from '../ids.ts'
+import { limits } from '../../shared/tunnel/limits.ts'
+import type { ConnectedBackend } from '../tunnel/backend-connection.ts'
 import type { Admin, ApiKeyInfo, BackendInfo, CreatedApiKey, EnrolledBackend } from './admin.ts'
 import { backendHealth } from './backend-health.ts'
 
@@ -14,8 +16,8 @@ import { backendHealth } from './backend-health.ts'
 export type RunningGateway = {
   /** Ends the running requests of the key. */
   keyRevoked(keyId: string): void
-  /** Cuts the connections that were made with the backend's token so far. */
-  backendTokenRevoked(backendId: string): void
+  /** Cuts the backend's connections. */
+  backendLoginRevoked(backendId: string): void
   connected(): readonly ConnectedBackend[]
 }
 
@@ -39,14 +41,14 @@ export class DatabaseAdmin implements Admin {
   }
 
   async createKey(name: string): Promise<CreatedApiKey> {
-    const { row, secret } = this.#newRow('key', 'apiKey', name)
+    const { row, secret } = this.#newKey(name)
     await apiKeys.insertApiKey(this.#options.db, row)
     return { key: keyInfo(row), secret }
   }
 
   /** Creates a key named `default` if there is none and never was, else null. */
   async ensureFirstKey(): Promise<Credential | null> {
-    const { row, secret } = this.#newRow('key', 'apiKey', 'default')
+    const { row, secret } = this.#newKey('default')
     return (await apiKeys.insertFirstApiKey(this.#options.db, row)) ? secret : null
   }
 
@@ -62,19 +64,24 @@ export class DatabaseAdmin implements Admin {
     return keyInfo(row)
   }
 
-  async enrollBackend(name: string): Promise<EnrolledBackend> {
-    const { row, secret } = this.#newRow('be', 'backendToken', name)
-    if (!(await backends.insertBackend(this.#options.db, row))) {
+  async enrollBackend(
+    name: string,
+    scope: readonly string[] | null = null,
+  ): Promise<EnrolledBackend> {
+    const { row, secret } = await this.#newBackend(name, scope)
+    const stored = await backends.enrollBackend(this.#options.db, row)
+    if (!stored) {
       throw new ApiError(409, `there is a backend named ${name} already: revoke it first`)
     }
-    return { backend: disconnected(row), token: secret }
+    this.#options.gateway?.backendLoginRevoked(stored.id)
+    return { backend: disconnected(stored), token: secret }
   }
 
-  /** Gives the backend of this name a new token, enrolling it if need be. The old one is void. */
-  async rotateBackendToken(name: string): Promise<EnrolledBackend> {
-    const { row, secret } = this.#newRow('be', 'backendToken', name)
-    const stored = await backends.insertBackendOrReplaceToken(this.#options.db, row)
-    this.#options.gateway?.backendTokenRevoked(stored.id)
+  /** Gives the backend of this name a new secret, enrolling it if need be. The old one is void. */
+  async renewEnrolment(name: string): Promise<EnrolledBackend> {
+    const { row, secret } = await this.#newBackend(name, null)
+    const stored = await backends.enrollBackendAnew(this.#options.db, row)
+    this.#options.gateway?.backendLoginRevoked(stored.id)
     return { backend: disconnected(stored), token: secret }
   }
 
@@ -86,7 +93,7 @@ export class DatabaseAdmin implements Admin {
         const connection = connected.find(({ backendId }) => backendId === row.id)
         if (!connection) return disconnected(row)
         const health = await backendHealth(connection, healthTimeoutMs)
-        return { ...keyInfo(row), connected: true, models: connection.models, health }
+        return { ...disconnected(row), connected: true, models: connection.models, health }
       }),
     )
   }
@@ -95,7 +102,7 @@ export class DatabaseAdmin implements Admin {
     const { db, now, gateway } = this.#options
     const row = await backends.revokeBackend(db, id, now())
     if (!row) throw new ApiError(404, `there is no backend ${id}: \`backends list\` shows them`)
-    gateway?.backendTokenRevoked(row.id)
+    gateway?.backendLoginRevoked(row.id)
     return disconnected(row)
   }
 
@@ -103,17 +110,36 @@ export class DatabaseAdmin implements Admin {
     this.#options.onClose()
   }
 
-  #newRow(prefix: IdPrefix, kind: CredentialKind, name: string) {
+  #newKey(name: string): { row: apiKeys.ApiKeyRow; secret: Credential } {
     const { pepper, now } = this.#options
-    const secret = Credential.generate(kind)
+    const secret = Credential.generate('apiKey')
     const row = {
-      id: newId(prefix),
+      id: newId('key'),
       name: parseName(name),
       digest: secret.digest(pepper),
       pepperVersion: pepper.version,
       hint: secret.hint,
       createdAt: now(),
       revokedAt: null,
+    }
+    return { row, secret }
+  }
+
+  /** Of the secret only its public key is kept. */
+  async #newBackend(
+    name: string,
+    scope: readonly string[] | null,
+  ): Promise<{ row: backends.BackendRow; secret: Credential }> {
+    const secret = Credential.generate('enrolmentSecret')
+    const { publicKey } = await deriveBackendKey(secret.reveal())
+    const row = {
+      id: newId('be'),
+      name: parseName(name),
+      hint: secret.hint,
+      createdAt: this.#options.now(),
+      revokedAt: null,
+      publicKey,
+      models: scope && parseScope(scope),
     }
     return { row, secret }
   }
@@ -127,6 +153,16 @@ const parseName = (name: string): string => {
   )
 }
 
+const parseScope = (models: readonly string[]): string[] => {
+  const names = [...new Set(models)]
+  const areNames = names.every((name) => /^[\x21-\x7e]{1,256}$/.test(name))
+  if (areNames && names.length > 0 && names.length <= limits.models) return names
+  throw new InvalidRequest(
+    `--model takes a served model name of visible ASCII characters, up to ${limits.models} times`,
+    'models',
+  )
+}
+
 const keyInfo = ({ id, name, hint, createdAt, revokedAt }: ApiKeyInfo): ApiKeyInfo => ({
   id,
   name,
@@ -135,8 +171,10 @@ const keyInfo = ({ id, name, hint, createdAt, revokedAt }: ApiKeyInfo): ApiKeyIn
   revokedAt,
 })
 
-const disconnected = (row: ApiKeyInfo): BackendInfo => ({
+const disconnected = (row: backends.BackendRow): BackendInfo => ({
   ...keyInfo(row),
+  login: row.publicKey !== null ? 'secret' : row.hint === '' ? 'tunnel key' : 'none',
+  scope: row.models,
   connected: false,
   models: [],
   health: null,

@@ -37,11 +37,14 @@ export class RemoteAdmin implements Admin {
     return parseKey(await this.#call('DELETE', `/keys/${encodeURIComponent(id)}`))
   }
 
-  async enrollBackend(name: string): Promise<EnrolledBackend> {
-    const answer = fields(await this.#call('POST', '/backends', { name }))
+  async enrollBackend(
+    name: string,
+    scope: readonly string[] | null = null,
+  ): Promise<EnrolledBackend> {
+    const answer = fields(await this.#call('POST', '/backends', { name, models: scope }))
     return {
       backend: parseBackend(answer['backend']),
-      token: parseCredential('backendToken', answer['token']),
+      token: parseCredential('enrolmentSecret', answer['token']),
     }
   }
 
@@ -88,9 +91,11 @@ const parseKey = (value: unknown): ApiKeyInfo => {
 }
 
 const parseBackend = (value: unknown): BackendInfo => {
-  const { connected, models, health } = fields(value)
+  const { login, scope, connected, models, health } = fields(value)
   return {
     ...parseKey(value),
+    login: login === 'secret' || login === 'tunnel key' ? login : 'none',
+    scope: scope === null ? null : parseList(scope, String),
     connected: connected === true,
     models: parseList(models, String),
     health,

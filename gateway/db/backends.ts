@@ -1,5 +1,5 @@
-/** Queries about enrolled backends. */
-import { and, asc, eq, isNull, sql } from 'drizzle-orm'
+/** Queries about backends: those that were enrolled, and those that came with the tunnel key. */
+import { and, asc, eq, isNull, sql, type SQL } from 'drizzle-orm'
 import type { Database } from './database.ts'
 import { backends } from './schema.ts'
 
@@ -7,45 +7,72 @@ export type BackendRow = typeof backends.$inferSelect
 
 const inUse = isNull(backends.revokedAt)
 
-/** The backend whose token has this digest, unless it was revoked. */
-export const findActiveBackend = async (
+/** The backend in use that has this public key. */
+export const findBackendByKey = async (
   db: Database,
-  digest: string,
-): Promise<{ id: string; name: string } | null> => {
+  publicKey: string,
+): Promise<{ id: string; name: string; models: readonly string[] | null } | null> => {
   const [row] = await db
-    .select({ id: backends.id, name: backends.name })
+    .select({ id: backends.id, name: backends.name, models: backends.models })
     .from(backends)
-    .where(and(eq(backends.digest, digest), inUse))
+    .where(and(eq(backends.publicKey, publicKey), inUse))
   return row ?? null
 }
 
-/** Inserts the backend unless one in use has its name. Tells whether it did. */
-export const insertBackend = async (db: Database, row: BackendRow): Promise<boolean> => {
-  const inserted = await db
-    .insert(backends)
-    .values(row)
-    .onConflictDoNothing()
-    .returning({ id: backends.id })
-  return inserted.length > 0
+/** Whether the backend is not revoked. With `publicKey`: and still has that one, or still none. */
+export const isBackendInUse = async (
+  db: Database,
+  id: string,
+  publicKey: string | null,
+): Promise<boolean> => {
+  const hasKey = publicKey === null ? isNull(backends.publicKey) : eq(backends.publicKey, publicKey)
+  return (await db.$count(backends, and(eq(backends.id, id), inUse, hasKey))) > 0
 }
 
-/** Inserts the backend, or gives the one in use of that name the row's token. Returns its row. */
-export const insertBackendOrReplaceToken = async (
-  db: Database,
-  row: BackendRow,
-): Promise<BackendRow> => {
-  const { digest, pepperVersion, hint } = row
-  const [stored] = await db
+/** The backend that has the name: the one in use, else one that was revoked. */
+export const findBackendByName = async (db: Database, name: string): Promise<BackendRow | null> => {
+  const [row] = await db
+    .select()
+    .from(backends)
+    .where(eq(backends.name, name))
+    .orderBy(sql`${backends.revokedAt} is not null`)
+    .limit(1)
+  return row ?? null
+}
+
+/** Inserts the backend unless one in use has its name. */
+export const insertBackend = async (db: Database, row: BackendRow): Promise<void> => {
+  await db.insert(backends).values(row).onConflictDoNothing()
+}
+
+/**
+ * Inserts the backend, or gives its key to the one in use of that name which has none. Returns its
+ * row; null if the name is taken by one that has a key.
+ */
+export const enrollBackend = async (db: Database, row: BackendRow): Promise<BackendRow | null> => {
+  const [stored] = await upsert(db, row, isNull(backends.publicKey))
+  return stored ?? null
+}
+
+/** Inserts the backend, or gives its key to the one in use of that name. Returns its row. */
+export const enrollBackendAnew = async (db: Database, row: BackendRow): Promise<BackendRow> => {
+  const [stored] = await upsert(db, row)
+  if (!stored) throw new Error(`backend ${row.name} was neither inserted nor updated`)
+  return stored
+}
+
+const upsert = (db: Database, row: BackendRow, setWhere?: SQL) => {
+  const { hint, publicKey, models } = row
+  return db
     .insert(backends)
     .values(row)
     .onConflictDoUpdate({
       target: backends.name,
       targetWhere: sql`revoked_at is null`,
-      set: { digest, pepperVersion, hint },
+      set: { hint, publicKey, models },
+      ...(setWhere && { setWhere }),
     })
     .returning()
-  if (!stored) throw new Error(`backend ${row.name} was neither inserted nor updated`)
-  return stored
 }
 
 /** All backends, the revoked ones too, oldest first. */
@@ -66,9 +93,6 @@ export const revokeBackend = async (
   return row ?? null
 }
 
-/** How many backends in use have a token digested under another pepper. */
-export const countForeignBackends = (db: Database, pepperVersion: string): Promise<number> =>
-  db.$count(
-    backends,
-    sql`${backends.revokedAt} is null and ${backends.pepperVersion} <> ${pepperVersion}`,
-  )
+/** Backends in use that have no key of their own. */
+export const countKeylessBackends = (db: Database): Promise<number> =>
+  db.$count(backends, and(isNull(backends.publicKey), inUse))

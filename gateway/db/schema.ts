@@ -7,8 +7,9 @@
 import { sql } from 'drizzle-orm'
 import { integer, sqliteTable, text, uniqueIndex } from 'drizzle-orm/sqlite-core'
 
-/** What both kinds of credential keep of their secret: enough to check it, not to tell it. */
-const credential = () => ({
+export const apiKeys = sqliteTable('api_keys', {
+  id: text('id').primaryKey(),
+  name: text('name').notNull(),
   /** HMAC-SHA-256 of the secret under the pepper, in hex. */
   digest: text('digest').notNull().unique(),
   /** Which pepper made the digest. */
@@ -19,15 +20,20 @@ const credential = () => ({
   revokedAt: integer('revoked_at'),
 })
 
-export const apiKeys = sqliteTable('api_keys', {
-  id: text('id').primaryKey(),
-  name: text('name').notNull(),
-  ...credential(),
-})
-
 export const backends = sqliteTable(
   'backends',
-  { id: text('id').primaryKey(), name: text('name').notNull(), ...credential() },
+  {
+    id: text('id').primaryKey(),
+    name: text('name').notNull(),
+    /** Of the enrolment secret; empty where there is none: the backend came with the tunnel key. */
+    hint: text('hint').notNull(),
+    createdAt: integer('created_at').notNull(),
+    revokedAt: integer('revoked_at'),
+    /** Checks the backend's tokens (shared/auth/backend-key.ts); null where there is no secret. */
+    publicKey: text('public_key').unique(),
+    /** Served model names that it may register; null: any. */
+    models: text('models', { mode: 'json' }).$type<readonly string[]>(),
+  },
   (table) => [
     uniqueIndex('backends_name_unique')
       .on(table.name)
@@ -38,8 +44,11 @@ export const backends = sqliteTable(
 /** How a forwarded request ended. */
 export const outcomes = ['completed', 'cancelled', 'failed'] as const
 
-/** `reported`: the engine's own final count; `lost`: the backend vanished before it could tell. */
-export const tokensSources = ['reported', 'lost'] as const
+/**
+ * `reported`: the engine's own final count; `last_reported`: the backend vanished, and this is what it had
+ * told last; `lost`: it vanished before it had told anything.
+ */
+export const tokensSources = ['reported', 'last_reported', 'lost'] as const
 
 export const usageRecords = sqliteTable('usage_records', {
   /** One row per request, whoever writes it and however often. */
@@ -51,7 +60,7 @@ export const usageRecords = sqliteTable('usage_records', {
   model: text('model').notNull(),
   route: text('route').notNull(),
   stream: integer('stream', { mode: 'boolean' }).notNull(),
-  /** The HTTP status the client got; 499 when it left before there was one. */
+  /** The HTTP status the client got; 499 when it left before there was one, 0 when the gateway died. */
   status: integer('status').notNull(),
   outcome: text('outcome', { enum: outcomes }).notNull(),
   promptTokens: integer('prompt_tokens').notNull(),

@@ -5,31 +5,46 @@
 import { STATUS_CODES, type IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { WebSocketServer } from 'ws'
+import { backendHeader, isBackendName } from '../../shared/auth/tunnel-key.ts'
 import { ApiError } from '../../shared/errors.ts'
 import type { Log } from '../../shared/log.ts'
 import { errorBody } from '../../shared/openai/error.ts'
 import { protocolName, tunnelPath } from '../../shared/tunnel/handshake.ts'
 import { defaultTiming, limits, type Timing } from '../../shared/tunnel/limits.ts'
 import { feedSession, socketTransport } from '../../shared/tunnel/socket-transport.ts'
+import type { BackendLogin, Grant } from '../auth/backend-login.ts'
+import { LoginRefused } from '../auth/login-refused.ts'
+import { ClientAddresses } from '../client-address.ts'
 import { errorFields } from '../error-fields.ts'
-import type { BackendIdentity, BackendRegistry } from './registry.ts'
+import { AttemptLimit } from './attempt-limit.ts'
+import type { BackendRegistry } from './registry.ts'
+import { TokenAdmission } from './token-admission.ts'
+import { TunnelKeyAdmission } from './tunnel-key-admission.ts'
 
 export type TunnelAcceptorOptions = {
   readonly registry: BackendRegistry
-  /** Whose token this is; null when nobody's. */
-  readonly authenticate: (token: string) => Promise<BackendIdentity | null>
+  readonly login: Pick<
+    BackendLogin,
+    'withToken' | 'withTunnelKey' | 'hasTunnelKey' | 'isProof' | 'isInForce'
+  >
   readonly log: Log
   readonly timing?: Timing
+  /** Default: the sockets' own. */
+  readonly addresses?: ClientAddresses
+  readonly attempts?: AttemptLimit
+  /** ms since the epoch. */
+  readonly now?: () => number
 }
+
+type Admitted = TokenAdmission | TunnelKeyAdmission
 
 /** Upgrade requests whose tokens are being looked up at once: a storm of dials waits outside. */
 const maxPending = 64
 
-/** Longer ones are nobody's: no look-up for them. */
-const maxTokenChars = 512
-
 export class TunnelAcceptor {
   readonly #options: TunnelAcceptorOptions
+  readonly #addresses: ClientAddresses
+  readonly #attempts: AttemptLimit
   readonly #sockets = new WebSocketServer({
     noServer: true,
     clientTracking: false,
@@ -41,6 +56,8 @@ export class TunnelAcceptor {
 
   constructor(options: TunnelAcceptorOptions) {
     this.#options = options
+    this.#addresses = options.addresses ?? new ClientAddresses()
+    this.#attempts = options.attempts ?? new AttemptLimit()
   }
 
   /**
@@ -63,32 +80,52 @@ export class TunnelAcceptor {
       })
       return
     }
-    const identity = await this.#identify(request)
-    if (identity instanceof ApiError) {
-      refuse(socket, identity)
+    const address = this.#addresses.of(request)
+    const waitMs = address === null ? 0 : this.#attempts.waitMs(address)
+    const failed = () => address !== null && this.#attempts.failed(address)
+    const admission = waitMs > 0 ? tooOften(waitMs) : await this.#admit(request, failed)
+    if (admission instanceof ApiError) {
+      if (admission.status === 401) failed()
+      refuse(socket, admission)
     } else if (!socket.destroyed) {
-      this.#sockets.handleUpgrade(request, socket, head, (webSocket) => {
-        const transport = socketTransport(webSocket)
-        const session = this.#options.registry.connect(identity, transport)
-        webSocket.on('error', (error) => {
-          this.#options.log.warn('tunnel socket failed', {
-            backend: identity.name,
-            error: error.message,
-          })
-        })
-        feedSession(webSocket, session)
-      })
+      this.#upgrade(request, socket, head, admission)
     }
   }
 
-  async #identify(request: IncomingMessage): Promise<BackendIdentity | ApiError> {
-    const token = /^Bearer (\S+)$/i.exec(request.headers.authorization ?? '')?.[1]
-    if (token === undefined || token.length > maxTokenChars) return unknownToken
+  #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, admission: Admitted): void {
+    const { registry, log } = this.#options
+    this.#sockets.handleUpgrade(request, socket, head, (webSocket) => {
+      const session = registry.connect(admission.identity, socketTransport(webSocket), admission)
+      admission.watch(session)
+      webSocket.on('error', (error) => {
+        const backend = admission.identity?.name
+        log.warn('tunnel socket failed', { backend, error: error.message })
+      })
+      feedSession(webSocket, session)
+    })
+  }
+
+  async #admit(request: IncomingMessage, onRefused: () => void): Promise<Admitted | ApiError> {
+    const { login, log, now = Date.now } = this.#options
+    const { authorization, [backendHeader]: backendName } = request.headers
+    if (authorization === undefined && typeof backendName === 'string') {
+      if (!login.hasTunnelKey) return unauthorized(noTunnelKey)
+      if (!isBackendName(backendName)) return unauthorized(badName)
+      return new TunnelKeyAdmission({ login, log, backendName, onRefused })
+    }
+    const token = /^Bearer (\S+)$/i.exec(authorization ?? '')?.[1]
+    if (token === undefined) return unauthorized(noToken)
+    const grant = await this.#check(token)
+    return grant instanceof ApiError ? grant : new TokenAdmission(grant, { login, log, now })
+  }
+
+  async #check(token: string): Promise<Grant | ApiError> {
     if (this.#numPending >= maxPending) return tooMany
     this.#numPending++
     try {
-      return (await this.#lookUp(token)) ?? unknownToken
+      return await this.#checkInTime(token)
     } catch (error) {
+      if (error instanceof LoginRefused) return unauthorized(error.message)
       this.#options.log.error('backend token could not be checked', errorFields(error))
       return notNow
     } finally {
@@ -96,22 +133,31 @@ export class TunnelAcceptor {
     }
   }
 
-  /** @throws when the look-up fails or takes longer than a handshake may */
-  async #lookUp(token: string): Promise<BackendIdentity | null> {
-    const { authenticate, timing = defaultTiming } = this.#options
+  /** @throws when the check fails or takes longer than a handshake may */
+  async #checkInTime(token: string): Promise<Grant> {
+    const { login, timing = defaultTiming } = this.#options
     const late = Promise.withResolvers<never>()
     const timer = setTimeout(() => late.reject(new Error('timed out')), timing.handshakeMs)
     try {
-      return await Promise.race([authenticate(token), late.promise])
+      return await Promise.race([login.withToken(token), late.promise])
     } finally {
       clearTimeout(timer)
     }
   }
 }
 
-const unknownToken = new ApiError(401, 'This gateway does not know this backend token.', {
-  code: 'invalid_backend_token',
-})
+const unauthorized = (message: string) =>
+  new ApiError(401, message, { code: 'invalid_backend_token' })
+
+const noToken = 'A backend must present its token.'
+const noTunnelKey = 'This gateway has no tunnel key: enroll the backend here, or set its key.'
+const badName = 'The name of a backend has 1 to 64 letters, digits, dots, hyphens and underscores.'
+
+const tooOften = (waitMs: number): ApiError =>
+  new ApiError(429, 'Too many failed attempts to connect. Try again later.', {
+    type: 'rate_limit_error',
+    retryAfterSeconds: Math.ceil(waitMs / 1000),
+  })
 
 const unavailable = (message: string) =>
   new ApiError(503, message, { type: 'service_unavailable_error', retryAfterSeconds: 1 })

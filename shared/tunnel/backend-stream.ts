@@ -140,10 +140,7 @@ export class BackendStream implements CountingStream {
   }
 
   #onData(payload: Uint8Array): void {
-    const isEarly = this.#open.upgrade !== undefined && !this.#isUpgraded
-    if (this.#hasWholeBody || isEarly) {
-      throw new TunnelError('PROTOCOL_ERROR', 'DATA after END, or without a body')
-    }
+    this.#expectBody('DATA')
     // Counts against the credits in any case, and gives them back where nobody reads.
     this.#requestBody?.push(payload)
     this.#bodyBytes += payload.byteLength
@@ -153,12 +150,17 @@ export class BackendStream implements CountingStream {
   }
 
   #onBodyEnd(): void {
-    if (this.#hasWholeBody) {
-      throw new TunnelError('PROTOCOL_ERROR', 'END after END, or without a body')
-    }
+    this.#expectBody('END')
     this.#hasWholeBody = true
     this.#requestBody?.end()
     this.#closeHalfOpen()
+  }
+
+  #expectBody(frame: string): void {
+    const isEarly = this.#open.upgrade !== undefined && !this.#isUpgraded
+    if (this.#hasWholeBody || isEarly) {
+      throw new TunnelError('PROTOCOL_ERROR', `${frame} after END, or without a body`)
+    }
   }
 
   #onReset(failure: Failure): void {

@@ -4,6 +4,7 @@ import { isStreamId } from './frame.ts'
 import { limits } from './limits.ts'
 import {
   boolean,
+  checked,
   encodeJson,
   fraction,
   integer,
@@ -13,8 +14,8 @@ import {
   string,
 } from './payload.ts'
 
-/** AUTH: a fresh backend token, before the old one expires. */
-export const encodeAuth = (token: string): Uint8Array => encodeJson({ token })
+/** AUTH: a fresh backend token, before the old one expires. @throws TunnelError PROTOCOL_ERROR */
+export const encodeAuth = (token: string): Uint8Array => checked(encodeJson({ token }), parseAuth)
 
 /** @throws TunnelError PROTOCOL_ERROR, as all parsers here */
 export const parseAuth = (payload: Uint8Array): string =>
@@ -31,8 +32,9 @@ export type Goaway = {
   readonly message: string
 }
 
+/** @throws TunnelError PROTOCOL_ERROR when the peer would have to refuse it */
 export const encodeGoaway = (goaway: Goaway): Uint8Array =>
-  encodeJson({ ...goaway, message: goaway.message.slice(0, 256) })
+  checked(encodeJson({ ...goaway, message: goaway.message.slice(0, 256) }), parseGoaway)
 
 export const parseGoaway = (payload: Uint8Array): Goaway => {
   const from = readJson(payload, 'GOAWAY')
@@ -63,11 +65,7 @@ export type Status = {
 }
 
 /** @throws TunnelError PROTOCOL_ERROR when the gateway would have to refuse it */
-export const encodeStatus = (status: Status): Uint8Array => {
-  const payload = encodeJson(status)
-  parseStatus(payload)
-  return payload
-}
+export const encodeStatus = (status: Status): Uint8Array => checked(encodeJson(status), parseStatus)
 
 export const parseStatus = (payload: Uint8Array): Status => {
   const from = readJson(payload, 'STATUS')

@@ -129,6 +129,11 @@ export class GatewaySession {
     return this.#link.roundTripMs
   }
 
+  /** For how long nothing has come from the backend. */
+  get silentMs(): number {
+    return this.#link.silentMs
+  }
+
   /** Whether either end has said GOAWAY, or the backend's STATUS says that it drains. */
   get isDraining(): boolean {
     return this.#isDraining || this.#status?.draining === true

@@ -52,7 +52,6 @@ export class GatewayStream implements Exchange {
   #lastReported: Usage | null = null
   #sentAt: number | undefined // when OPEN was handed to the transport
   #wasAccepted = false
-  #wasMissed = false // by the last SYNC
   /** How a stream settles that we have reset. */
   #ending: Ending = { outcome: 'cancelled' }
   /** An upgraded stream whose backend has said END, and we have not. */
@@ -162,17 +161,10 @@ export class GatewayStream implements Exchange {
     }
   }
 
-  /** The backend's SYNC does not name this stream. */
+  /** The backend's SYNC does not name this stream, of which it has read OPEN. */
   missing(): void {
-    if (this.#sentAt === undefined) return
-    // An OPEN may have been under way; but not for the time between two SYNCs.
-    if (!this.#wasAccepted && !this.#wasMissed) {
-      this.#wasMissed = true
-    } else if (this.#state === 'cancelling') {
-      this.#settle(null, this.#ending)
-    } else {
-      this.#fail({ code: 'INTERNAL', message: 'the backend has lost the stream' })
-    }
+    if (this.#state === 'cancelling') this.#settle(null, this.#ending)
+    else this.#fail({ code: 'INTERNAL', message: 'the backend has lost the stream' })
   }
 
   /** The connection is gone, and with it the count. */

@@ -30,6 +30,7 @@ export class GatewayStreams {
   readonly #byId = new Map<number, GatewayStream>()
   readonly #byRequest = new Map<string, GatewayStream>()
   #lastStreamId: number
+  #lastAnsweredId = 0 // the backend has read all OPENs up to it
   #numUndrained = 0 // streams that are over, with bytes that wait for their reader
 
   constructor(options: GatewayStreamsOptions) {
@@ -98,6 +99,7 @@ export class GatewayStreams {
       throw new TunnelError('PROTOCOL_ERROR', `${frame.name} on a stream that was never opened`)
     }
     const stream = this.#byId.get(frame.streamId)
+    this.#lastAnsweredId = Math.max(this.#lastAnsweredId, frame.streamId)
     if (frame.name === 'ACCEPT') this.#resets.accepted()
     if (frame.name === 'RESET') this.#countReset(frame.payload, stream?.wasAccepted ?? false)
     if (stream) {
@@ -134,7 +136,10 @@ export class GatewayStreams {
       const message = 'the gateway has let go of the stream'
       this.#options.link.reset(id, { code: 'CANCEL', message })
     }
-    for (const [id, stream] of this.#byId) if (!theirs.has(id)) stream.missing()
+    for (const [id, stream] of this.#byId) {
+      // The OPEN of one that is above all answers may be under way.
+      if (id <= this.#lastAnsweredId && !theirs.has(id)) stream.missing()
+    }
   }
 
   connectionLost(reason: string): void {

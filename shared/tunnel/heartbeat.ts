@@ -52,6 +52,11 @@ export class Heartbeat {
     this.#lastReceived = this.#options.now()
   }
 
+  /** For how long nothing has come from the peer. */
+  get silentMs(): number {
+    return this.#options.now() - this.#lastReceived
+  }
+
   /** Something of ours has left the transport. */
   progressed(): void {
     this.#lastProgress = this.#options.now()

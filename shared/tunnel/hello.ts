@@ -1,6 +1,16 @@
 /** The payloads of HELLO and WELCOME: what both ends agree on before the first stream. */
 import { limits } from './limits.ts'
-import { boolean, encodeJson, integer, list, malformed, readJson, string } from './payload.ts'
+import {
+  boolean,
+  checked,
+  checkedWithin,
+  encodeJson,
+  integer,
+  list,
+  malformed,
+  readJson,
+  string,
+} from './payload.ts'
 
 /** What a backend says of itself, first thing on a connection. */
 export type Hello = {
@@ -56,7 +66,9 @@ const serviceName = (name: unknown): string => {
   throw malformed('HELLO.services')
 }
 
-export const encodeHello = (hello: Hello): Uint8Array => encodeJson(hello)
+/** @throws TunnelError when the gateway would have to refuse it: TOO_LARGE or PROTOCOL_ERROR */
+export const encodeHello = (hello: Hello): Uint8Array =>
+  checkedWithin(limits.helloBytes, encodeJson(hello), parseHello, 'HELLO')
 
 /** @throws TunnelError PROTOCOL_ERROR, as all parsers here */
 export const parseHello = (payload: Uint8Array): Hello => {
@@ -88,7 +100,9 @@ export const parseHello = (payload: Uint8Array): Hello => {
   }
 }
 
-export const encodeWelcome = (welcome: Welcome): Uint8Array => encodeJson(welcome)
+/** @throws TunnelError PROTOCOL_ERROR when the backend would have to refuse it */
+export const encodeWelcome = (welcome: Welcome): Uint8Array =>
+  checked(encodeJson(welcome), parseWelcome)
 
 export const parseWelcome = (payload: Uint8Array): Welcome => {
   const from = readJson(payload, 'WELCOME')

@@ -111,6 +111,11 @@ export class Link implements Pace {
     return this.#isClosed
   }
 
+  /** For how long nothing has come from the peer. */
+  get silentMs(): number {
+    return this.#heartbeat.silentMs
+  }
+
   /** HELLO and WELCOME have been exchanged, as far as this side is concerned. */
   handshakeDone(): void {
     clearTimeout(this.#handshakeTimer)

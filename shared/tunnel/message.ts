@@ -1,11 +1,12 @@
 /** The payloads of OPEN, HEAD, END and RESET: a stream from its first word to its last. */
 import type { Usage } from '../openai/usage.ts'
-import { errorCodeName, errorCodes, isErrorCode, TunnelError, type ErrorCode } from './error.ts'
+import { errorCodeName, errorCodes, isErrorCode, type ErrorCode } from './error.ts'
 import type { OpenRequest, ResponseHead } from './exchange.ts'
 import type { Frame } from './frame.ts'
 import { isServiceName } from './hello.ts'
 import { limits } from './limits.ts'
 import {
+  checkedWithin,
   encodeJson,
   integer,
   isFields,
@@ -53,18 +54,10 @@ const parseHeaders = (value: unknown, what: string): Headers => {
 /** What `fetch` can express; CONNECT and TRACE are not for a tunnel of requests. */
 const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
 
-// The parser is the rule: one bad head must not cost all the others their connection.
-const within = (maxBytes: number, payload: Uint8Array, what: string): Uint8Array => {
-  if (payload.byteLength <= maxBytes) return payload
-  throw new TunnelError('TOO_LARGE', `${what} is over ${maxBytes} bytes`)
-}
-
 /** @throws TunnelError when the peer would have to refuse it: TOO_LARGE or PROTOCOL_ERROR */
 export const encodeOpen = (open: Open): Uint8Array => {
-  const fields = { ...open, headers: writeHeaders(open.headers) }
-  const payload = within(limits.openBytes, encodeJson(fields), "the request's head")
-  parseOpen(payload)
-  return payload
+  const payload = encodeJson({ ...open, headers: writeHeaders(open.headers) })
+  return checkedWithin(limits.openBytes, payload, parseOpen, "the request's head")
 }
 
 export const parseOpen = (payload: Uint8Array): Open => {
@@ -99,10 +92,8 @@ export const parseOpen = (payload: Uint8Array): Open => {
 
 /** @throws TunnelError when the peer would have to refuse it: TOO_LARGE or PROTOCOL_ERROR */
 export const encodeHead = ({ status, headers }: ResponseHead): Uint8Array => {
-  const head = { status, headers: writeHeaders(headers) }
-  const payload = within(limits.headBytes, encodeJson(head), "the response's head")
-  parseHead(payload)
-  return payload
+  const payload = encodeJson({ status, headers: writeHeaders(headers) })
+  return checkedWithin(limits.headBytes, payload, parseHead, "the response's head")
 }
 
 export const parseHead = (payload: Uint8Array): ResponseHead => {

@@ -15,6 +15,26 @@ export const malformed = (what: string, cause?: unknown): TunnelError =>
 
 export const encodeJson = (value: unknown): Uint8Array => encoder.encode(JSON.stringify(value))
 
+/** `payload`, if its reader takes it: what an end sends it has checked by the rules of the other. */
+export const checked = (
+  payload: Uint8Array,
+  parse: (payload: Uint8Array) => unknown,
+): Uint8Array => {
+  parse(payload)
+  return payload
+}
+
+/** As `checked`, for what grows with its owner's configuration. @throws TunnelError TOO_LARGE also */
+export const checkedWithin = (
+  maxBytes: number,
+  payload: Uint8Array,
+  parse: (payload: Uint8Array) => unknown,
+  what: string,
+): Uint8Array => {
+  if (payload.byteLength <= maxBytes) return checked(payload, parse)
+  throw new TunnelError('TOO_LARGE', `${what} is over ${maxBytes} bytes`)
+}
+
 /** @throws TunnelError PROTOCOL_ERROR unless `payload` is a JSON object, as all readers here */
 export const readJson = (payload: Uint8Array, what: string): Fields => {
   let value: unknown

@@ -1,7 +1,16 @@
 /** The payloads of USAGE and USAGE_ACK: counts that survive a lost connection. SPEC.md, "Usage". */
 import type { Usage } from '../openai/usage.ts'
 import { limits } from './limits.ts'
-import { boolean, encodeJson, list, malformed, parseUsage, readJson, string } from './payload.ts'
+import {
+  boolean,
+  checked,
+  encodeJson,
+  list,
+  malformed,
+  parseUsage,
+  readJson,
+  string,
+} from './payload.ts'
 
 /** What a request has used so far, or in the end. */
 export type UsageReport = {
@@ -23,11 +32,8 @@ export const parseTicket = (value: unknown, what: string): string => {
 }
 
 /** @throws TunnelError PROTOCOL_ERROR when the peer would have to refuse it */
-export const encodeUsage = (report: UsageReport): Uint8Array => {
-  const payload = encodeJson(report)
-  parseUsageReport(payload)
-  return payload
-}
+export const encodeUsage = (report: UsageReport): Uint8Array =>
+  checked(encodeJson(report), parseUsageReport)
 
 export const parseUsageReport = (payload: Uint8Array): UsageReport => {
   const from = readJson(payload, 'USAGE')
@@ -43,7 +49,7 @@ export const parseUsageReport = (payload: Uint8Array): UsageReport => {
 
 /** USAGE_ACK: these final counts are safely in the books; at most `limits.usageAckIds`. */
 export const encodeUsageAck = (requestIds: readonly string[]): Uint8Array =>
-  encodeJson({ requestIds })
+  checked(encodeJson({ requestIds }), parseUsageAck)
 
 export const parseUsageAck = (payload: Uint8Array): readonly string[] => {
   const { requestIds } = readJson(payload, 'USAGE_ACK')

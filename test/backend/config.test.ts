@@ -65,7 +65,8 @@ test('a flag beats its variable, and an empty one is none', () => {
   }
   expect(parseBackendConfig(flags, env)).toEqual({
     gatewayUrl: 'wss://g/tunnel',
-    token: 'brt_flag',
+    credential: { kind: 'enrolment', secret: 'brt_flag' },
+    proxy: null,
     modelFolder: model,
     servedModelName: 'env-name',
     home: '/data',
@@ -108,13 +109,15 @@ test('a model of its own is served under the name of its folder', () => {
   expect(parseModelConfig({ model: modelFolder('my-llama') }, {}).servedModelName).toBe('my-llama')
 })
 
-test('the token may come from a file, which beats the variable', () => {
+test('the enrolment secret may come from a file, which beats the variable, and both the tunnel key', () => {
   const tokenFile = join(tempFolder(), 'token')
   writeFileSync(tokenFile, 'brt_file\n')
   const parse = (options: object, env: object) =>
-    parseBackendConfig({ gateway: 'wss://g/tunnel', ...options }, { ...env }).token
-  expect(parse({ 'token-file': tokenFile }, { BURROW_TOKEN: 'brt_env' })).toBe('brt_file')
-  expect(parse({}, { BURROW_TOKEN: 'brt_env' })).toBe('brt_env')
+    parseBackendConfig({ gateway: 'wss://g/tunnel', ...options }, { ...env }).credential
+  const kind = 'enrolment'
+  const env = { BURROW_TOKEN: 'brt_env', BURROW_TUNNEL_KEY: 'too short, and not looked at' }
+  expect(parse({ 'token-file': tokenFile }, env)).toEqual({ kind, secret: 'brt_file' })
+  expect(parse({}, env)).toEqual({ kind, secret: 'brt_env' })
 })
 
 test('all problems are told together, each with what to do', () => {
@@ -122,8 +125,8 @@ test('all problems are told together, each with what to do', () => {
     problems(() => parseBackendConfig({ model: '/nowhere', 'served-model-name': 'a b' }, {})),
   ).toEqual([
     'the gateway is missing: give --gateway wss://HOST/tunnel or BURROW_GATEWAY',
-    'the backend token is missing: give --token-file FILE or BURROW_TOKEN ' +
-      '(`burrow backends enroll --name NAME` on the gateway prints one)',
+    'the enrolment secret is missing: give --token-file FILE or BURROW_TOKEN ' +
+      '(`burrow backends enroll --name NAME` on the gateway prints one), or BURROW_TUNNEL_KEY',
     '/nowhere is no model folder: it has no config.json (and is no .gguf file, nor holds one)',
     'the served model name must have 1 to 128 visible ASCII characters: give --served-model-name',
   ])
@@ -135,7 +138,7 @@ test('a token file that cannot be read is one problem, an empty one is a missing
   expect(parse('/nowhere')).toEqual([expect.stringMatching(/^cannot read --token-file: ENOENT/)])
   const empty = join(tempFolder(), 'token')
   writeFileSync(empty, '\n')
-  expect(parse(empty)).toEqual([expect.stringMatching(/^the backend token is missing/)])
+  expect(parse(empty)).toEqual([expect.stringMatching(/^the enrolment secret is missing/)])
 })
 
 test.each(['0', '-1', '1.5', 'two', '1e999'])('%s is no parallel size', (size) => {

@@ -6,7 +6,7 @@ import { openPepper } from '../../gateway/auth/pepper.ts'
 import { Credential } from '../../gateway/auth/credential.ts'
 import { DatabaseAdmin } from '../../gateway/control/database-admin.ts'
 import { openDatabase } from '../../gateway/db/open.ts'
-import type { ConnectedBackend } from '../../gateway/tunnel/registry.ts'
+import type { ConnectedBackend } from '../../gateway/tunnel/backend-connection.ts'
 import { lineLog } from '../../shared/log.ts'
 import { tempFolder } from '../support/temp-folder.ts'
 import { expectedModelCard } from '../support/model-card.ts'
@@ -17,6 +17,7 @@ const backend = (name: string, models: string[], connectedAtMs: number): Connect
   models,
   connectedAtMs,
   openStreams: 0,
+  acknowledgeUsage: () => {},
   open: () => {
     throw new Error('Bearer brw_secret must not be seen')
   },
@@ -35,6 +36,7 @@ const testApp = async (backends: ConnectedBackend[] = []) => {
     registry: {
       backends: () => backends,
       pick: (model) => backends.find(({ models }) => models.includes(model)) ?? null,
+      serves: (model) => backends.some(({ models }) => models.includes(model)),
     },
     active: new ActiveRequests(),
     log: lineLog((line) => logged.push(line)),

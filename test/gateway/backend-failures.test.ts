@@ -28,6 +28,25 @@ test('a backend lost before the head is a 502 that the official clients do not r
   ])
 })
 
+test('a backend lost after its head and before its first bytes is a 502 as well', async () => {
+  const gateway = await testGateway()
+  const headSent = Promise.withResolvers<void>()
+  const backend = await connectBackend(gateway.url, gateway.token, async () => {
+    const body = new ReadableStream<Uint8Array>({ pull: () => headSent.resolve() })
+    return new Response(body, { headers: { 'content-type': sse } })
+  })
+  const answer = gateway.post(chat, { model: 'tiger', stream: true })
+  await headSent.promise
+  backend.crash()
+
+  expect(await errorOf(await answer)).toMatchObject({
+    status: 502,
+    shouldRetry: 'false',
+    code: 'backend_connection_lost',
+  })
+  expect(await gateway.usage(1)).toMatchObject([{ status: 502, outcome: 'failed' }])
+})
+
 test('a backend lost in mid-stream ends the events with an error and no [DONE]', async () => {
   const gateway = await testGateway()
   const stream = hanging(`${event('a')}data: {"half`, sse)
@@ -103,7 +122,7 @@ test.each([204, 302])('a backend that answers with %i is a bad one', async (stat
   })
 })
 
-test('a full backend is a 503 to try again, and nothing was used', async () => {
+test('a full backend is a 503 to try again, and what never ran is not in the books', async () => {
   const gateway = await testGateway()
   const stream = hanging(event('a'), sse)
   await connectBackend(gateway.url, gateway.token, stream.handler, { maxStreams: 1 })
@@ -116,9 +135,5 @@ test('a full backend is a 503 to try again, and nothing was used', async () => {
     type: 'service_unavailable_error',
   })
   await running.body?.cancel()
-  expect((await gateway.usage(2)).find(({ status }) => status === 503)).toMatchObject({
-    outcome: 'failed',
-    completion_tokens: 0,
-    tokens_source: 'reported',
-  })
+  expect(await gateway.usage(1)).toMatchObject([{ status: 200, outcome: 'cancelled' }])
 })

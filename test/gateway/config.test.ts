@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
 import { expect, test } from 'vitest'
+import { TunnelKey } from '../../shared/auth/tunnel-key.ts'
 import { parseGatewayConfig } from '../../gateway/config.ts'
 import { ConfigError } from '../../shared/config-error.ts'
 
@@ -8,13 +9,44 @@ test('a flag beats its variable, and a variable the default', () => {
     host: '127.0.0.1',
     port: 8080,
     home: resolve('.burrow'),
+    tunnelKeys: [],
+    trustedProxies: [],
   })
   const env = { BURROW_HOST: '0.0.0.0', BURROW_PORT: '9000', BURROW_HOME: '' }
   expect(parseGatewayConfig({ port: '0', home: '/data' }, env)).toEqual({
     host: '0.0.0.0',
     port: 0,
     home: '/data',
+    tunnelKeys: [],
+    trustedProxies: [],
   })
+})
+
+const key = 'the-first-key-of-32-characters-00'
+const otherKey = 'the-other-key-of-32-characters-00'
+
+test('the gateway may hold a tunnel key, or the new and the old one, and shows none', async () => {
+  const parse = (BURROW_TUNNEL_KEY: string) => parseGatewayConfig({}, { BURROW_TUNNEL_KEY })
+  const { tunnelKeys = [] } = parse(`${key}, ${otherKey}`)
+  const input = { nonce: new Uint8Array(32), backendName: 'box', instanceId: '1' }
+  const proof = await TunnelKey.parse(otherKey)?.prove(input)
+
+  expect(await Promise.all(tunnelKeys.map((k) => k.isProof(proof ?? '', input)))).toEqual([
+    false,
+    true,
+  ])
+  expect(JSON.stringify(tunnelKeys)).toBe('["[redacted]","[redacted]"]')
+  expect(() => parse(`${key},short`)).toThrow(/^BURROW_TUNNEL_KEY must have at least 32 visible/)
+  expect(() => parse(`${key},short`)).not.toThrow(key)
+  expect(() => parse(`${key},${otherKey},${key}`)).toThrow('2 keys at most')
+})
+
+test('proxies in front are addresses or ranges', () => {
+  const parse = (list: string) => parseGatewayConfig({ 'trusted-proxy': list }, {}).trustedProxies
+  expect(parse('127.0.0.1 10.0.0.0/8 fd00::/8')).toEqual(['127.0.0.1', '10.0.0.0/8', 'fd00::/8'])
+  for (const bad of ['proxy.example', '10.0.0.0/33', '10.0.0.0/', '10.0.0.0/8/8', '/8']) {
+    expect(() => parse(`127.0.0.1 ${bad}`)).toThrow(`--trusted-proxy: "${bad}" is no address`)
+  }
 })
 
 test('all problems are told together, each with where it came from', () => {

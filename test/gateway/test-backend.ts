@@ -2,6 +2,7 @@
 import { once } from 'node:events'
 import { onTestFinished } from 'vitest'
 import { WebSocket } from 'ws'
+import { TokenMint } from '../../backend/tunnel/token.ts'
 import type { Credential } from '../../gateway/auth/credential.ts'
 import { silentLog } from '../support/silent-log.ts'
 import { BackendSession } from '../../shared/tunnel/backend-session.ts'
@@ -25,12 +26,13 @@ export type TestBackendOptions = {
 /** Connects and waits until the gateway has let it in. */
 export const connectBackend = async (
   gatewayUrl: string,
-  token: Credential,
+  secret: Credential,
   handler: TunnelHandler,
   { models = ['tiger'], maxStreams = limits.streams }: TestBackendOptions = {},
 ): Promise<TestBackend> => {
+  const token = await new TokenMint({ enrolmentSecret: secret.reveal() }).mint()
   const socket = new WebSocket(gatewayUrl.replace('http', 'ws') + tunnelPath, [protocolName], {
-    headers: { authorization: `Bearer ${token.reveal()}` },
+    headers: { authorization: `Bearer ${token}` },
     perMessageDeflate: false,
   })
   onTestFinished(() => socket.terminate())

@@ -1,10 +1,11 @@
 import { expect, test } from 'vitest'
-import { flagsOf, flagUsage, readFlag, type FlagTable } from '../../shared/flags.ts'
+import { flagsOf, flagUsage, listItems, readFlag, type FlagTable } from '../../shared/flags.ts'
 
 const table = {
   'cache-size': { value: 'SIZE', help: 'how much', fallback: '4G', commands: ['serve'] },
   name: { value: 'NAME', help: 'whose', variable: 'none', commands: ['make'] },
   json: { help: 'for machines', variable: 'none', commands: ['make', 'serve'] },
+  model: { value: 'NAME', help: 'what', isList: true, commands: ['make'] },
 } as const satisfies FlagTable
 
 test('a flag wins over its variable, and what is empty was not given', () => {
@@ -21,11 +22,17 @@ test('a command has the flags that name it', () => {
 })
 
 test('the usage has a line for each flag, with its variable and what holds without', () => {
-  expect(flagUsage(table)).toBe(
+  expect(flagUsage([table, { json: table.json }])).toBe(
     [
       '  --cache-size SIZE              how much (BURROW_CACHE_SIZE, 4G)\n',
       '  --name NAME                    whose\n',
       '  --json                         for machines\n',
+      '  --model NAME                   what (several times, BURROW_MODEL)\n',
     ].join(''),
   )
+})
+
+test('a list has spaces between its items', () => {
+  expect(listItems(' a  b\nc ')).toEqual(['a', 'b', 'c'])
+  expect(listItems(undefined)).toEqual([])
 })

@@ -4,10 +4,19 @@ import { silentLog } from './silent-log.ts'
 import { BackendSession, type BackendSessionOptions } from '../../shared/tunnel/backend-session.ts'
 import type { TunnelHandler } from '../../shared/tunnel/exchange.ts'
 import { decodeMessage, encodeMessage, type Frame } from '../../shared/tunnel/frame.ts'
-import { GatewaySession } from '../../shared/tunnel/gateway-session.ts'
+import { GatewaySession, type GatewaySessionOptions } from '../../shared/tunnel/gateway-session.ts'
 import { limits, type Timing } from '../../shared/tunnel/limits.ts'
 import type { Hello } from '../../shared/tunnel/hello.ts'
 import type { Transport } from '../../shared/tunnel/transport.ts'
+
+/** The next turn of the event loop; workerd may lack Node's own. */
+const soon: (callback: () => void) => void =
+  globalThis.setImmediate ?? ((callback) => setTimeout(callback, 0))
+
+/** Lets messages that are under way arrive, and what they set off. */
+export const turns = async (count = 5): Promise<void> => {
+  for (let i = 0; i < count; i++) await new Promise<void>((resolve) => soon(resolve))
+}
 
 interface Receiver {
   receive(message: Uint8Array): void
@@ -49,7 +58,7 @@ export class MemoryTransport implements Transport {
   }
 
   #deliverSoon(): void {
-    setImmediate(() => {
+    soon(() => {
       if (!this.isBlocked) this.#held.shift()?.()
     })
   }
@@ -75,11 +84,23 @@ export type SessionPairOptions = {
   readonly maxStreams?: number
   readonly windowBytes?: number
   readonly firstStreamId?: number
+  readonly connectionWindowBytes?: number
+  /** What else each end is to do. */
+  readonly gateway?: Partial<GatewaySessionOptions>
+  readonly backend?: Partial<BackendSessionOptions>
 }
 
 /** A gateway and a backend session that have shaken hands over memory. */
 export const sessionPair = async (options: SessionPairOptions) => {
-  const { handler, hello, log = silentLog, timing, ...gatewayOptions } = options
+  const {
+    handler,
+    hello,
+    log = silentLog,
+    timing,
+    gateway: moreGateway,
+    backend: moreBackend,
+    ...gatewayOptions
+  } = options
   const common = { log, ...(timing && { timing }) }
   const toBackend = new MemoryTransport()
   const toGateway = new MemoryTransport()
@@ -89,12 +110,14 @@ export const sessionPair = async (options: SessionPairOptions) => {
     ...gatewayOptions,
     sessionId: 'session-1',
     onHello: () => {},
+    ...moreGateway,
   })
   const backendOptions: BackendSessionOptions = {
     ...common,
     handler,
     hello: { ...testHello, ...hello },
     onWelcome: () => welcomed.resolve(),
+    ...moreBackend,
   }
   const backend = new BackendSession(toGateway, backendOptions)
   toBackend.peer = backend

@@ -3,7 +3,10 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { dial, type DialOptions, type Tunnel } from '../../backend/tunnel/dial.ts'
+import type { TunnelLogin } from '../../backend/tunnel/login.ts'
 import { TunnelAcceptor, type TunnelAcceptorOptions } from '../../gateway/tunnel/accept.ts'
+import { LoginRefused } from '../../gateway/auth/login-refused.ts'
+import type { BackendIdentity } from '../../gateway/tunnel/backend-connection.ts'
 import { BackendRegistry } from '../../gateway/tunnel/registry.ts'
 import { lineLog, type Log } from '../../shared/log.ts'
 import type { OpenRequest } from '../../shared/tunnel/exchange.ts'
@@ -39,10 +42,22 @@ export type TestGateway = {
   close(): Promise<void>
 }
 
+export type TestGatewayOptions = Partial<Omit<TunnelAcceptorOptions, 'login'>> & {
+  /** In place of accepting `token-NAME` as the token of backend NAME. */
+  readonly authenticate?: (token: string) => Promise<BackendIdentity | null>
+  /** In place of both. */
+  readonly login?: Partial<TunnelAcceptorOptions['login']>
+}
+
+const tokenOwner = async (token: string): Promise<BackendIdentity | null> => {
+  const name = /^token-(\w+)$/.exec(token)?.[1]
+  return name === undefined ? null : { backendId: name, name }
+}
+
 /** Accepts `token-NAME` as the token of backend NAME. */
 export const startGateway = async (
   timing: Timing = defaultTiming,
-  { authenticate }: Partial<Pick<TunnelAcceptorOptions, 'authenticate'>> = {},
+  { authenticate = tokenOwner, login, ...options }: TestGatewayOptions = {},
   atPort = 0,
 ): Promise<TestGateway> => {
   const log = memoryLog()
@@ -51,12 +66,19 @@ export const startGateway = async (
     registry,
     log,
     timing,
-    authenticate:
-      authenticate ??
-      (async (token) => {
-        const name = /^token-(\w+)$/.exec(token)?.[1]
-        return name === undefined ? null : { backendId: name, name }
-      }),
+    login: {
+      withToken: async (token) => {
+        const identity = await authenticate(token)
+        if (!identity) throw new LoginRefused('This gateway does not know this backend token.')
+        return { ...identity, models: null, publicKey: null, expiresAtMs: null }
+      },
+      withTunnelKey: () => Promise.reject(new LoginRefused('no tunnel key')),
+      isProof: async () => false,
+      isInForce: async () => true,
+      hasTunnelKey: false,
+      ...login,
+    },
+    ...options,
   })
   const server = createServer((_request, response) => response.writeHead(404).end())
   server.on('upgrade', (request, socket, head) => {
@@ -79,10 +101,24 @@ export const startGateway = async (
   }
 }
 
-export const dialTest = (
-  options: Pick<DialOptions, 'url' | 'handler'> & Partial<DialOptions>,
-): Tunnel =>
-  dial({ token: 'token-a', models: ['tiny'], log: memoryLog(), random: () => 0, ...options })
+/** Presents the same token each time. */
+export const fixedLogin = (token: string): TunnelLogin => ({
+  account: token,
+  headers: async () => ({ authorization: `Bearer ${token}` }),
+})
+
+/** `token` is a short form of `login`. */
+export const dialTest = ({
+  token = 'token-a',
+  ...options
+}: Pick<DialOptions, 'url' | 'handler'> & Partial<DialOptions> & { token?: string }): Tunnel =>
+  dial({
+    login: fixedLogin(token),
+    models: ['tiny'],
+    log: memoryLog(),
+    random: () => 0,
+    ...options,
+  })
 
 /** A request to `/v1/test` with `body`. */
 export const testRequest = (body: string | Uint8Array | null = null): OpenRequest => ({

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
-import { parseTunnelUrl } from '../../backend/tunnel/dial.ts'
+import { parseTunnelUrl } from '../../backend/tunnel/tunnel-url.ts'
 import { dialTest, memoryLog, startGateway, testRequest, until } from '../support/tunnel-pair.ts'
 import { dialFor, gatewayFor, ok, relayTo } from './for-one-test.ts'
 
@@ -33,7 +33,9 @@ describe('a backend that dials', () => {
     const log = memoryLog()
     dialFor({ url: gateway.url, token: 'secret', handler: ok, log })
     await until(() => log.lines.length > 0, 'it has tried')
-    expect(log.lines[0]).toContain('the gateway does not know this backend token')
+    expect(log.lines[0]).toContain(
+      'the gateway does not let this backend in: This gateway does not know this backend token.',
+    )
     expect(log.lines[0]).toContain('retryInMs=60000')
     expect(log.lines.join()).not.toContain('secret')
   })
@@ -88,7 +90,7 @@ describe('a backend that dials', () => {
     await dialFor({ url: gateway.url, handler: ok, log }).connected
     gateway.registry.disconnect('a', 'revoked by the operator')
     await until(() => log.lines.length === 2, 'it knows')
-    expect(log.lines[1]).toContain('no longer accepts this backend token: revoked by the operator')
+    expect(log.lines[1]).toContain('does not let this backend in: revoked by the operator')
     expect(log.lines[1]).toContain('retryInMs=60000')
     expect(gateway.registry.disconnect('a', 'again')).toBe(false)
   })

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { Tunnel } from '../../backend/tunnel/dial.ts'
-import type { ConnectedBackend } from '../../gateway/tunnel/registry.ts'
+import type { ConnectedBackend } from '../../gateway/tunnel/backend-connection.ts'
 import type { TunnelHandler } from '../../shared/tunnel/exchange.ts'
 import { limits } from '../../shared/tunnel/limits.ts'
 import {

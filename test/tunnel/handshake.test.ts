@@ -4,6 +4,7 @@ import { describe, expect, it, onTestFinished } from 'vitest'
 import { WebSocket } from 'ws'
 import { encodeMessage } from '../../shared/tunnel/frame.ts'
 import { encodeHello } from '../../shared/tunnel/hello.ts'
+import { limits } from '../../shared/tunnel/limits.ts'
 import { testHello } from '../support/tunnel-memory.ts'
 import { fastTiming, until, type TestGateway } from '../support/tunnel-pair.ts'
 import { gatewayFor } from './for-one-test.ts'
@@ -35,9 +36,7 @@ const without = (...names: string[]) =>
 
 describe('a gateway, before it upgrades', () => {
   it.each([
-    ['no token', without('authorization')],
     ['an unknown token', { ...upgradeHeaders, authorization: 'Bearer wrong' }],
-    ['another scheme', { ...upgradeHeaders, authorization: 'Basic token-a' }],
     [
       'a token of 10,000 characters',
       { ...upgradeHeaders, authorization: `Bearer ${'x'.repeat(10_000)}` },
@@ -56,6 +55,18 @@ describe('a gateway, before it upgrades', () => {
         },
       },
     })
+  })
+
+  it.each([
+    ['no token', without('authorization')],
+    ['another scheme', { ...upgradeHeaders, authorization: 'Basic token-a' }],
+  ])('answers 401 to %s', async (_, headers) => {
+    const gateway = await gatewayFor()
+    const { status, body } = await refused(gateway, headers)
+    expect([status, JSON.parse(body).error.message]).toEqual([
+      401,
+      'A backend must present its token.',
+    ])
   })
 
   it('answers 426 with what it speaks to another protocol, or to none', async () => {
@@ -134,15 +145,23 @@ describe('a gateway, after it upgraded', () => {
     expect(gateway.registry.backends()).toEqual([])
   })
 
+  it('keeps no more unfinished handshakes of a backend than it may have connections', async () => {
+    const gateway = await gatewayFor()
+    const sockets: WebSocket[] = []
+    for (let i = 0; i <= limits.connections; i++) sockets.push(await rawSocket(gateway))
+    const [oldest, ...others] = sockets
+    if (!oldest) throw new Error('no socket')
+    expect(await closeCode(oldest)).toBe(1001)
+    expect(others.map(({ readyState }) => readyState)).toEqual(others.map(() => WebSocket.OPEN))
+  })
+
   it('closes a late connection of the same process, and keeps the newer one', async () => {
     const gateway = await gatewayFor()
     const hello = (generation: number) =>
       encodeMessage([
         { name: 'HELLO', streamId: 0, payload: encodeHello({ ...testHello, generation }) },
       ])
-    const [older, newer] = [await rawSocket(gateway), await rawSocket(gateway)]
-    // Only one handshake at a time: the older one was told to dial again.
-    expect(await closeCode(older)).toBe(1001)
+    const newer = await rawSocket(gateway)
     newer.send(hello(2))
     await until(() => gateway.registry.backends().length === 1, 'it is connected')
     const late = await rawSocket(gateway)

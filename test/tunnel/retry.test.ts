@@ -63,7 +63,15 @@ describe('what the operator is told', () => {
     [unreachable, 'the gateway cannot be reached: ECONNREFUSED'],
     [
       { kind: 'refused', status: 401 },
-      'the gateway does not know this backend token: check it, or create a new one there',
+      'the gateway does not let this backend in: check its secret',
+    ],
+    [
+      { kind: 'refused', status: 401, reason: 'This backend token has expired.' },
+      'the gateway does not let this backend in: This backend token has expired.',
+    ],
+    [
+      { kind: 'refused', status: 429, retryAfterMs: 6_000 },
+      'too many attempts from this address have failed: is the secret right?',
     ],
     [
       { kind: 'refused', status: 404 },

@@ -155,8 +155,12 @@ describe('many generations', () => {
     await Promise.all(streams.slice(0, 2).map(firstEvent))
     const results = Promise.all(streams.map(({ result }) => result))
     expect(await eventually(() => engine.stats().running === 2 && engine.stats().waiting)).toBe(2)
+    const { tokensInFlight, kvCacheFree } = engine.stats()
+    expect(tokensInFlight).toBeGreaterThan(2 * request().promptTokens.length + 4 * 500)
+    expect(kvCacheFree).toBeLessThan(1)
     for (const stream of streams) stream.abort()
     expect((await results).map(({ end }) => end)).toEqual(Array(4).fill('abort'))
+    expect(engine.stats()).toMatchObject({ tokensInFlight: 0, kvCacheFree: 1 })
     await isIdle(engine)
   })
 

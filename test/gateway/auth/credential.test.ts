@@ -10,8 +10,8 @@ test('a credential reads back from its own text, and only as its own kind', () =
 
   expect(text).toMatch(/^brw_[0-9A-Za-z]{36}$/)
   expect(Credential.parse('apiKey', text)?.reveal()).toBe(text)
-  expect(Credential.parse('backendToken', text)).toBeNull()
-  expect(Credential.generate('backendToken').reveal()).toMatch(/^brt_[0-9A-Za-z]{36}$/)
+  expect(Credential.parse('enrolmentSecret', text)).toBeNull()
+  expect(Credential.generate('enrolmentSecret').reveal()).toMatch(/^brt_[0-9A-Za-z]{36}$/)
   expect(key.hint).toBe(text.slice(-4))
 })
 

@@ -69,6 +69,8 @@ describe.each([
       hint: token.reveal().slice(-4),
       createdAt: expect.any(Number),
       revokedAt: null,
+      login: 'secret',
+      scope: null,
       connected: false,
       models: [],
       health: null,
@@ -176,11 +178,11 @@ test('the first key is made once, and never again even when it was revoked', asy
   expect(await first.admin.ensureFirstKey()).toBeNull()
 })
 
-test('a rotated backend token keeps the backend and voids the token before', async () => {
+test('a renewed enrolment keeps the backend and voids the secret before', async () => {
   const gateway = await testGateway()
-  const first = await gateway.admin.rotateBackendToken('local')
+  const first = await gateway.admin.renewEnrolment('local')
   const old = await connectBackend(gateway.url, first.token, async () => new Response())
-  const second = await gateway.admin.rotateBackendToken('local')
+  const second = await gateway.admin.renewEnrolment('local')
 
   expect(second.backend.id).toBe(first.backend.id)
   expect(await old.closed).toMatchObject({ code: 4001 })

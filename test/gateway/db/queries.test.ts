@@ -46,7 +46,7 @@ test('a request is in the books once, however often it is entered', async () => 
   await insertUsageRecord(db, record)
   await insertUsageRecord(db, { ...record, completionTokens: 400, outcome: 'failed' })
 
-  expect(await db.select().from(usageRecords)).toEqual([record])
+  expect(await db.select().from(usageRecords)).toEqual([{ ...record, outcome: 'failed' }])
 })
 
 test('use of a key that does not exist cannot be entered', async () => {

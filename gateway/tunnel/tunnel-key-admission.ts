@@ -1,0 +1,72 @@
+/** A backend that says it has the tunnel key: a stranger until its HELLO proves it. */
+import type { Challenge, Refusal } from '../../shared/tunnel/gateway-handshake.ts'
+import type { Hello } from '../../shared/tunnel/hello.ts'
+import { nonceBytes } from '../../shared/tunnel/challenge.ts'
+import type { Grant } from '../auth/backend-login.ts'
+import {
+  checked,
+  confirmGrant,
+  isRefusal,
+  scopeProblem,
+  unauthorized,
+  type Admission,
+  type AdmissionOptions,
+  type Session,
+} from './admission.ts'
+import type { BackendIdentity } from './backend-connection.ts'
+
+export type TunnelKeyAdmissionOptions = AdmissionOptions & {
+  /** As in the upgrade request. */
+  readonly backendName: string
+  /** It has not the key, or may not come with it. */
+  readonly onRefused: () => void
+}
+
+export class TunnelKeyAdmission implements Admission {
+  readonly challenge: Challenge
+  readonly #options: TunnelKeyAdmissionOptions
+  #grant: Grant | undefined
+  #session: Session | undefined
+
+  constructor(options: TunnelKeyAdmissionOptions) {
+    this.#options = options
+    const nonce = crypto.getRandomValues(new Uint8Array(nonceBytes))
+    this.challenge = { nonce, verify: (hello) => this.#verify(nonce, hello) }
+  }
+
+  get identity(): BackendIdentity | null {
+    return this.#grant ? { backendId: this.#grant.backendId, name: this.#grant.name } : null
+  }
+
+  watch(session: Session): void {
+    this.#session = session
+  }
+
+  async admit(hello: Hello): Promise<BackendIdentity | Refusal> {
+    const { login, log, backendName, onRefused } = this.#options
+    const answer = await checked(log, async (): Promise<BackendIdentity | Refusal> => {
+      this.#grant = await login.withTunnelKey(backendName)
+      const { backendId, name } = this.#grant
+      return scopeProblem(this.#grant, hello) ?? { backendId, name }
+    })
+    if (isRefusal(answer)) onRefused()
+    return answer
+  }
+
+  async confirm(): Promise<Refusal | undefined> {
+    return this.#grant && confirmGrant(this.#grant, this.#options)
+  }
+
+  renew(): void {
+    const { code, reason } = unauthorized('a backend with the tunnel key has no tokens')
+    this.#session?.close(code, reason)
+  }
+
+  async #verify(nonce: Uint8Array, { proof, instanceId }: Hello): Promise<boolean> {
+    const { login, backendName, onRefused } = this.#options
+    const input = { nonce, backendName, instanceId }
+    const isProof = proof !== undefined && (await login.isProof(proof, input))
+    if (!isProof) onRefused()
+    return isProof
+  }
+}
