@@ -23,6 +23,7 @@ const usage = `Usage: burrow <command> [flags]
   backend     a backend alone: --gateway wss://HOST/tunnel, with BURROW_TOKEN or BURROW_TUNNEL_KEY
   shard       MODEL --out DIR: converts a model ahead of serving; --verify DIR checks it
   keys        create --name NAME | list | revoke ID         API keys of clients
+  drain       [BACKEND]: what runs in the data directory finishes and ends; or one backend of its gateway
   backends    enroll --name NAME [--model NAME]… | list | revoke ID
 
 Flags, each with its environment variable and what holds without:
@@ -55,6 +56,10 @@ const main = async (args: readonly string[]): Promise<void> => {
       const { administer } = await import('./gateway/control/administer.ts')
       process.stdout.write(`${await administer(command, words, flags, process.env)}\n`)
       return undefined
+    }
+    case 'drain': {
+      const { flags, words } = parseFlags('drain', rest, { allowPositionals: true })
+      return drainRunning(flags, words)
     }
     case '--help':
     case 'help':
@@ -102,17 +107,23 @@ const up = async (flags: FlagValues): Promise<void> => {
   const { token } = await gateway.admin.renewEnrolment('local')
   const backend = new LocalBackend({
     command: [process.execPath, burrowJs, 'backend'],
-    flags: { ...pickFlags(flags, 'backend'), gateway: tunnelUrl(gateway) },
+    // On one machine no connection is worth a second one.
+    flags: {
+      ...pickFlags(flags, 'backend'),
+      gateway: tunnelUrl(gateway),
+      'tunnel-connections': '1',
+    },
     // It needs no other secret of ours.
     env: { BURROW_TOKEN: token.reveal(), BURROW_TUNNEL_KEY: '' },
     log,
   })
+  const stopped = Promise.race([stop, gateway.drainRequested])
   try {
-    const stopped = await Promise.race([backend.ready.then(() => false), stop.then(() => true)])
-    if (!stopped) {
+    const isEarly = await Promise.race([backend.ready.then(() => false), stopped.then(() => true)])
+    if (!isEarly) {
       const key = await gateway.admin.ensureFirstKey()
       process.stdout.write(announcement(gateway.url, servedModelName, key?.reveal() ?? null))
-      await stop
+      await stopped
     }
   } finally {
     await drain(gateway, hurry)
@@ -143,13 +154,14 @@ const runGateway = async (flags: FlagValues): Promise<void> => {
   const { stop, hurry } = stopSignals(log)
   const gateway = await startGateway(parseGatewayConfig(flags, process.env), { log })
   process.stdout.write(`Burrow's gateway is up: ${gateway.url}, tunnel ${tunnelUrl(gateway)}\n`)
-  await stop
+  await Promise.race([stop, gateway.drainRequested])
   await drain(gateway, hurry)
 }
 
 /** Under `burrow up` there is an IPC channel to the parent, which says when to stop. */
 const runBackend = async (flags: FlagValues): Promise<void> => {
   const { parseBackendConfig } = await import('./backend/config.ts')
+  const { listenForDrain } = await import('./backend/control/listen.ts')
   const { startBackend } = await import('./backend/main.ts')
   const { stop, hurry } = process.connected ? parentStop() : stopSignals(log)
   void hurry.then(() => process.exit(130))
@@ -158,9 +170,29 @@ const runBackend = async (flags: FlagValues): Promise<void> => {
   // A model that is still loading has nothing to finish.
   if (!backend) return process.exit(0)
   void backend.connected.then(() => tellParent({ type: 'ready' })).catch(() => {})
-  const failure = await Promise.race([stop, backend.ended])
+  const asked = Promise.withResolvers<void>()
+  const drain = (timeoutMs: number) => {
+    log.info('asked to drain: running requests may finish')
+    asked.resolve()
+    return backend.close(timeoutMs)
+  }
+  // A child leaves when its parent says so.
+  const { home } = config
+  const isChild = process.connected
+  const listener = isChild ? null : await listenForDrain({ home, pid: process.pid, log, drain })
+  const failure = await Promise.race([stop, asked.promise, backend.ended])
   await backend.close()
+  await listener?.close()
   if (failure) throw failure
+}
+
+/** Exit code 2: the drain's time was over before all requests were. */
+const drainRunning = async (flags: FlagValues, words: readonly string[]): Promise<void> => {
+  const { drainCommand } = await import('./gateway/control/drain-command.ts')
+  const { drainRunningBackends } = await import('./backend/control/drain-running.ts')
+  const { text, isWhole } = await drainCommand(words, flags, process.env, drainRunningBackends)
+  process.stdout.write(`${text}\n`)
+  if (!isWhole) process.exitCode = 2
 }
 
 const shard = async (flags: FlagValues, words: readonly string[]): Promise<void> => {

@@ -1,15 +1,15 @@
 /** The backend's configuration: the only place that reads its flags and environment. */
-import { hostname } from 'node:os'
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, statSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { isBackendName, TunnelKey, tunnelKeyRequirement } from '../shared/auth/tunnel-key.ts'
 import { ConfigError } from '../shared/config-error.ts'
-import type { FlagValues } from '../shared/flags.ts'
+import { defaultDrainSeconds, type FlagValues } from '../shared/flags.ts'
+import { limits } from '../shared/tunnel/limits.ts'
 import { parseByteSize } from './byte-size.ts'
 import { readConversionFlags, type ConversionFlags } from './conversion/conversion-flags.ts'
 import type { CacheWishes } from './engine/cache-plan.ts'
 import { cacheDtypes, type CacheDtype } from './graph/cache-dtype.ts'
+import { readGatewayAccounts, type GatewayAccount } from './gateway-accounts.ts'
 import { FlagReader } from './read-flags.ts'
 import { readProxySettings, type ProxySettings } from './tunnel/proxy.ts'
 
@@ -32,18 +32,16 @@ export type EngineConfig = CacheWishes & {
 }
 
 export type BackendConfig = ModelConfig & {
-  /** Where to dial: `ws://` or `wss://`. */
-  readonly gatewayUrl: string
-  readonly credential: BackendCredential
-  /** Null: the gateway is reached directly. */
+  readonly gateways: readonly GatewayAccount[]
+  /** Null: the gateways are reached directly. */
   readonly proxy: ProxySettings | null
+  /** To each gateway. */
+  readonly tunnelConnections: number
+  /** How much this backend can do beside others. */
+  readonly weight: number
+  /** How long running requests may take when the backend is stopped. */
+  readonly drainTimeoutMs: number
 }
-
-/** How the backend shows who it is. Never logged. */
-export type BackendCredential =
-  /** What the gateway's `backends enroll` printed. */
-  | { readonly kind: 'enrolment'; readonly secret: string }
-  | { readonly kind: 'tunnelKey'; readonly key: TunnelKey; readonly name: string }
 
 export const bundledModelFolder = fileURLToPath(new URL('./bundled-model', import.meta.url))
 const bundledModelName = 'burrow-tiny'
@@ -59,18 +57,32 @@ export const parseModelConfig = (flags: FlagValues, env: FlagValues): ModelConfi
 /** A flag wins over its environment variable. @throws ConfigError with all problems together */
 export const parseBackendConfig = (flags: FlagValues, env: FlagValues): BackendConfig => {
   const reader = new FlagReader(flags, env)
-  const gatewayUrl = reader.text('gateway') ?? ''
-  if (gatewayUrl === '') {
-    reader.problems.push(
-      'the gateway is missing: give --gateway wss://HOST/tunnel or BURROW_GATEWAY',
-    )
-  }
-  const credential = readCredential(flags, env, reader)
+  const gateways = readGatewayAccounts(flags, env, reader)
   const proxy = readProxySettings(env, reader.problems)
+  const tunnelConnections = reader.count('tunnel-connections') ?? defaultTunnelConnections
+  if (tunnelConnections > limits.connections) {
+    reader.problems.push(`--tunnel-connections may be ${limits.connections} at most`)
+  }
+  const weight = readWeight(reader)
+  const drainTimeoutMs = 1000 * (reader.count('drain-timeout') ?? defaultDrainSeconds)
   const model = readModelConfig(reader)
-  if (!credential || reader.problems.length > 0) throw new ConfigError(reader.problems)
-  return { ...model, gatewayUrl, credential, proxy }
+  if (reader.problems.length > 0) throw new ConfigError(reader.problems)
+  return { ...model, gateways, proxy, tunnelConnections, weight, drainTimeoutMs }
 }
+
+/** One that stalls, or is lost, does not stop the other. */
+const defaultTunnelConnections = 2
+
+const readWeight = (reader: FlagReader): number => {
+  const text = reader.text('weight') ?? '1'
+  const weight = Number(text)
+  if (!(weight > 0 && weight <= maxWeight)) {
+    reader.problems.push(`--weight must be a number above 0, up to ${maxWeight}, not ${text}`)
+  }
+  return weight
+}
+
+const maxWeight = 1000
 
 const readModelConfig = (reader: FlagReader): ModelConfig => {
   const { problems } = reader
@@ -118,50 +130,4 @@ export const isModel = (path: string): boolean => {
   if (!existsSync(path)) return false
   if (!statSync(path).isDirectory()) return path.endsWith('.gguf')
   return readdirSync(path).some((name) => name === 'config.json' || name.endsWith('.gguf'))
-}
-
-/** A secret of the backend's own goes before the tunnel key. Null after a problem was told. */
-const readCredential = (
-  flags: FlagValues,
-  env: FlagValues,
-  reader: FlagReader,
-): BackendCredential | null => {
-  const secret = readSecret(flags, reader)
-  if (secret) return { kind: 'enrolment', secret }
-  const text = env['BURROW_TUNNEL_KEY']?.trim()
-  if (!text || secret === '') {
-    reader.problems.push(
-      'the enrolment secret is missing: give --token-file FILE or BURROW_TOKEN ' +
-        '(`burrow backends enroll --name NAME` on the gateway prints one), or BURROW_TUNNEL_KEY',
-    )
-    return null
-  }
-  const key = TunnelKey.parse(text)
-  const name = reader.text('name') ?? hostname()
-  if (!key) reader.problems.push(`BURROW_TUNNEL_KEY must have ${tunnelKeyRequirement}`)
-  if (!isBackendName(name)) {
-    reader.problems.push(
-      'the name of a backend has 1 to 64 letters, digits, dots, hyphens and underscores: ' +
-        `give another --name than "${name}"`,
-    )
-  }
-  return key && { kind: 'tunnelKey', key, name }
-}
-
-/** A flag, even --token-file, wins over the variable. */
-const readSecret = (flags: FlagValues, reader: FlagReader): string | undefined => {
-  const file = reader.text('token-file')
-  const isFromFile = file !== undefined && !flags.token
-  return isFromFile ? readTokenFile(file, reader.problems) : reader.text('token')
-}
-
-const readTokenFile = (file: string, problems: string[]): string => {
-  try {
-    return readFileSync(file, 'utf8').trim()
-  } catch (error) {
-    problems.push(
-      `cannot read --token-file: ${error instanceof Error ? error.message : String(error)}`,
-    )
-    return '-'
-  }
 }

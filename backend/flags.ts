@@ -1,5 +1,5 @@
 /** The flags that the backend and its commands take; config.ts checks their values. */
-import { gatewayFlag, homeFlag, type FlagTable } from '../shared/flags.ts'
+import { drainTimeoutFlag, homeFlag, type FlagTable } from '../shared/flags.ts'
 
 const serving = ['up', 'backend']
 const converting = ['up', 'backend', 'shard']
@@ -97,10 +97,28 @@ export const backendFlags = {
     variable: 'none',
     commands: ['shard'],
   },
-  gateway: gatewayFlag,
+  gateway: {
+    value: 'URL',
+    help: "the gateway's tunnel",
+    isList: true,
+    commands: ['backend'],
+  },
+  'tunnel-connections': {
+    value: 'N',
+    help: 'connections to each gateway, up to 4',
+    fallback: '2',
+    commands: ['backend'],
+  },
+  weight: {
+    value: 'N',
+    help: 'how much this backend can do beside others of its model',
+    fallback: '1',
+    commands: ['backend'],
+  },
+  'drain-timeout': drainTimeoutFlag,
   'token-file': {
     value: 'FILE',
-    help: 'file with the enrolment secret, else BURROW_TOKEN',
+    help: 'file with the enrolment secret, else BURROW_TOKEN; with several gateways a line `URL SECRET` each',
     variable: 'none',
     commands: ['backend'],
   },

@@ -3,10 +3,13 @@ import { availableParallelism, totalmem } from 'node:os'
 import type { Log } from '../shared/log.ts'
 import { createBackendApp } from './app.ts'
 import { formatByteSize } from './byte-size.ts'
-import type { BackendConfig, BackendCredential } from './config.ts'
+import type { BackendConfig } from './config.ts'
+import type { Drained } from './control/listen.ts'
+import { CutRequests } from './cut-requests.ts'
 import { planCache } from './engine/cache-plan.ts'
 import { OnnxEngine, type OnnxEngineOptions } from './engine/engine.ts'
 import { RecoveringEngine } from './engine/recovering-engine.ts'
+import type { BackendCredential } from './gateway-accounts.ts'
 import { readGenerationConfig } from './generation-config.ts'
 import { openModel } from './conversion/open-model.ts'
 import { hasInt8Cache } from './graph/int8-cache.ts'
@@ -14,8 +17,8 @@ import { bytesPerToken } from './graph/kv-cache.ts'
 import { createHandleMemory } from './onnxruntime/handle-table.ts'
 import type { LoadedModel } from './served-model.ts'
 import { loadTextFormat } from './tokenizer/load-tokenizer.ts'
-import { dial } from './tunnel/dial.ts'
-import { parseTunnelUrl } from './tunnel/tunnel-url.ts'
+import { backendStatus } from './status.ts'
+import { dialGateways } from './tunnel/dial-gateways.ts'
 import { tokenLogin, tunnelKeyLogin, type TunnelLogin } from './tunnel/login.ts'
 import { TokenMint } from './tunnel/token.ts'
 import { UsageJournal } from './tunnel/usage-journal.ts'
@@ -25,8 +28,11 @@ export type Backend = {
   readonly connected: Promise<void>
   /** Resolves with the reason when the backend can serve no longer. */
   readonly ended: Promise<Error>
-  /** Finishes what runs, then leaves the gateway and ends the engine. Idempotent. */
-  close(): Promise<void>
+  /**
+   * Finishes what runs, for up to `graceMs`, then leaves the gateways and ends the engine. Idempotent:
+   * the first call's grace holds.
+   */
+  close(graceMs?: number): Promise<Drained>
 }
 
 /** Running and waiting together; more are refused with 503. */
@@ -49,9 +55,9 @@ const memoryBytes = (): number => {
   return constrained > 0 ? Math.min(constrained, totalmem()) : totalmem()
 }
 
-/** @throws ModelFolderError, ShardingError, ConfigError for a cache that does not fit, or Error for a gateway address that is none */
+/** @throws ModelFolderError, ShardingError, or ConfigError for a cache that does not fit */
 export const startBackend = async (config: BackendConfig, log: Log): Promise<Backend> => {
-  parseTunnelUrl(config.gatewayUrl)
+  const { gateways, proxy, tunnelConnections, weight, drainTimeoutMs } = config
   // Before the model, which takes long: a home that cannot be used is told at once.
   const journal = new UsageJournal(config.home, { log })
   const { engine, model } = await loadModel(config, log).catch((error: unknown) => {
@@ -59,27 +65,38 @@ export const startBackend = async (config: BackendConfig, log: Log): Promise<Bac
     throw error
   })
   const app = createBackendApp({ engine, model, log })
-  const tunnel = dial({
-    url: config.gatewayUrl,
-    login: loginOf(config.credential, [model.name]),
-    proxy: config.proxy,
+  const cut = new CutRequests()
+  let closing: Promise<Drained> | undefined
+  const targets = gateways.map(({ url, credential }) => ({
+    url,
+    login: loginOf(credential, [model.name]),
+  }))
+  const tunnel = dialGateways(targets, {
+    proxy,
     models: [model.name],
-    handler: async (request, exchange) => app.fetch(request, { exchange }),
+    handler: cut.watch(async (request, exchange) => app.fetch(request, { exchange })),
     log,
+    connections: tunnelConnections,
+    status: () => backendStatus({ engine, weight, isDraining: () => closing !== undefined }),
     journal,
   })
-  let closing: Promise<void> | undefined
+  const close = async (graceMs: number): Promise<Drained> => {
+    cut.stopping()
+    try {
+      await tunnel.close(graceMs)
+      await engine.close()
+    } finally {
+      journal.close()
+    }
+    return { cut: cut.count }
+  }
   return {
     connected: tunnel.connected,
     ended: Promise.race([
       engine.ended,
       tunnel.ended.then((reason) => new Error(`the tunnel has ended: ${reason}`)),
     ]),
-    close: () =>
-      (closing ??= tunnel
-        .close()
-        .then(() => engine.close())
-        .finally(() => journal.close())),
+    close: (graceMs = drainTimeoutMs) => (closing ??= close(graceMs)),
   }
 }
 

@@ -6,6 +6,8 @@
 export type RunningRequest = {
   /** Aborts with an `Error` for the client as its reason. */
   readonly signal: AbortSignal
+  /** A backend has it, or it was turned down: it needs no other connection any more. Idempotent. */
+  placed(): void
   /** To be called once, when nothing of the request is left to do. */
   finish(): void
 }
@@ -14,8 +16,8 @@ export class ActiveRequests {
   readonly #byKey = new Map<string, Set<AbortController>>()
   /** One id per revocation in this process's life, and so bounded by the table of keys. */
   readonly #revoked = new Map<string, Error>()
-  #count = 0
-  #idle = Promise.withResolvers<void>()
+  readonly #all = new Tally()
+  readonly #unplaced = new Tally()
 
   /**
    * Enters a request whose key was just found valid. If the key was revoked between that look-up
@@ -25,19 +27,18 @@ export class ActiveRequests {
     const controller = new AbortController()
     const ofKey = this.#byKey.get(keyId) ?? new Set()
     this.#byKey.set(keyId, ofKey.add(controller))
-    this.#count += 1
+    const ended = this.#all.begin()
+    const placed = this.#unplaced.begin()
     const revoked = this.#revoked.get(keyId)
     if (revoked) controller.abort(revoked)
     return {
       signal: controller.signal,
+      placed,
       finish: () => {
-        if (!ofKey.delete(controller)) return
+        ofKey.delete(controller)
         if (ofKey.size === 0) this.#byKey.delete(keyId)
-        this.#count -= 1
-        if (this.#count === 0) {
-          this.#idle.resolve()
-          this.#idle = Promise.withResolvers()
-        }
+        placed()
+        ended()
       },
     }
   }
@@ -55,11 +56,44 @@ export class ActiveRequests {
   }
 
   get count(): number {
-    return this.#count
+    return this.#all.count
   }
 
   /** Resolves when no request is running. */
   idle(): Promise<void> {
-    return this.#count === 0 ? Promise.resolve() : this.#idle.promise
+    return this.#all.none()
+  }
+
+  /** Resolves when every request that runs has its backend. */
+  allPlaced(): Promise<void> {
+    return this.#unplaced.none()
+  }
+}
+
+/** How many of something there are. */
+class Tally {
+  #count = 0
+  #none = Promise.withResolvers<void>()
+
+  get count(): number {
+    return this.#count
+  }
+
+  /** @returns to be called at its end; only the first call counts */
+  begin(): () => void {
+    this.#count += 1
+    let isOver = false
+    return () => {
+      if (isOver) return
+      isOver = true
+      this.#count -= 1
+      if (this.#count > 0) return
+      this.#none.resolve()
+      this.#none = Promise.withResolvers()
+    }
+  }
+
+  none(): Promise<void> {
+    return this.#count === 0 ? Promise.resolve() : this.#none.promise
   }
 }

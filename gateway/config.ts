@@ -2,7 +2,13 @@
 import { resolve } from 'node:path'
 import { ConfigError } from '../shared/config-error.ts'
 import { TunnelKey, tunnelKeyRequirement } from '../shared/auth/tunnel-key.ts'
-import { listItems, readFlag, variableOf, type FlagValues } from '../shared/flags.ts'
+import {
+  defaultDrainSeconds,
+  listItems,
+  readFlag,
+  variableOf,
+  type FlagValues,
+} from '../shared/flags.ts'
 import { trustedProxyProblem } from './client-address.ts'
 import { controlSocketProblem } from './control/socket-path.ts'
 import { gatewayFlags } from './flags.ts'
@@ -13,6 +19,8 @@ export type GatewayConfig = {
   readonly port: number
   /** The data directory, absolute: database, pepper, control socket. */
   readonly home: string
+  /** How long running requests may take when the gateway is stopped. Default 30 s. */
+  readonly drainTimeoutMs?: number
   /** Any of them lets a backend in that was not enrolled; two while one takes over from the other. */
   readonly tunnelKeys?: readonly TunnelKey[]
   /** Addresses and CIDR ranges of the proxies in front: their X-Forwarded-For is believed. */
@@ -52,15 +60,34 @@ export const parseGatewayConfig = (flags: FlagValues, env: FlagValues): GatewayC
   const trustedProxies = listItems(readFlag(gatewayFlags, 'trusted-proxy', flags, env))
   const proxyProblem = trustedProxyProblem(trustedProxies)
   if (proxyProblem) problems.push(`--trusted-proxy: ${proxyProblem}`)
+  const drainTimeoutMs = readDrainTimeout(flags, env, problems)
   if (problems.length > 0) throw new ConfigError(problems)
   return {
     host: host.value,
     port: Number(port.value),
     home: resolve(home.value),
+    drainTimeoutMs,
     tunnelKeys,
     trustedProxies,
   }
 }
+
+/** @param fallbackSeconds where it is not given */
+export const readDrainTimeout = (
+  flags: FlagValues,
+  env: FlagValues,
+  problems: string[],
+  fallbackSeconds = defaultDrainSeconds,
+): number => {
+  const text = readFlag(gatewayFlags, 'drain-timeout', flags, env) ?? String(fallbackSeconds)
+  const seconds = Number(text)
+  if (/^\d+$/.test(text) && seconds <= maxDrainSeconds) return seconds * 1000
+  problems.push(`--drain-timeout must be a number of seconds up to ${maxDrainSeconds}, not ${text}`)
+  return 0
+}
+
+/** A day: longer ones overflow the timers of Node. */
+const maxDrainSeconds = 86_400
 
 const readTunnelKeys = (variable: string | undefined, problems: string[]): TunnelKey[] => {
   const texts = variable?.split(',').map((text) => text.trim()) ?? []

@@ -1,5 +1,5 @@
 /** The flags that the gateway and its commands take; config.ts checks their values. */
-import { gatewayFlag, homeFlag, type FlagTable } from '../shared/flags.ts'
+import { drainTimeoutFlag, homeFlag, type FlagTable } from '../shared/flags.ts'
 
 const listening = ['up', 'gateway']
 const administration = ['keys', 'backends']
@@ -18,7 +18,7 @@ export const gatewayFlags = {
     commands: listening,
   },
   home: homeFlag,
-  gateway: gatewayFlag,
+  'drain-timeout': drainTimeoutFlag,
   'trusted-proxy': {
     value: 'ADDRESS',
     help: 'proxy in front, as an address or CIDR range: its X-Forwarded-For is believed',
@@ -35,6 +35,12 @@ export const gatewayFlags = {
   name: {
     value: 'NAME',
     help: 'of a new key or backend',
+    variable: 'none',
+    commands: administration,
+  },
+  gateway: {
+    value: 'URL',
+    help: 'keys and backends of a gateway on the web, which BURROW_ADMIN_TOKEN opens',
     variable: 'none',
     commands: administration,
   },

@@ -93,6 +93,7 @@ export const forward =
           throw error instanceof TunnelError ? explainFailure(error, ends) : error
         },
       )
+      void sending.then(running.placed, running.placed)
       const answer = sending.then(({ exchange, meter }) =>
         answerTo(exchange, { ...ends, timing, onFirstBytes: () => meter.firstBytes() }),
       )

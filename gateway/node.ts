@@ -1,9 +1,10 @@
 /** The gateway on Node: opens what it needs, serves, and goes away in order. */
-import { setTimeout as delay } from 'node:timers/promises'
 import { ApiError } from '../shared/errors.ts'
 import type { Log } from '../shared/log.ts'
+import { defaultDrainSeconds } from '../shared/flags.ts'
 import type { Timing } from '../shared/tunnel/limits.ts'
 import { ActiveRequests } from './active-requests.ts'
+import type { AnswerTiming } from './answer-timing.ts'
 import { createApp } from './app.ts'
 import { BackendLogin } from './auth/backend-login.ts'
 import { openPepper, type Pepper } from './auth/pepper.ts'
@@ -11,6 +12,7 @@ import { ClientAddresses } from './client-address.ts'
 import type { GatewayConfig } from './config.ts'
 import { createControlApp } from './control/control-app.ts'
 import { DatabaseAdmin } from './control/database-admin.ts'
+import { addDrainRoutes, type DrainedBackend } from './control/drain-routes.ts'
 import { listenControl } from './control/listen.ts'
 import { countForeignApiKeys } from './db/api-keys.ts'
 import type { Database } from './db/database.ts'
@@ -18,6 +20,7 @@ import { openDatabase } from './db/open.ts'
 import { databasePath, lockHome, openHome, pepperPath } from './home.ts'
 import { startHttpServer } from './http-server.ts'
 import { revokedKey } from './middleware/authenticate.ts'
+import { Shutdown, waitFor, type Drained } from './shutdown.ts'
 import { TunnelAcceptor } from './tunnel/accept.ts'
 import { BackendRegistry } from './tunnel/registry.ts'
 import { settleLateUsage } from './usage/late-usage.ts'
@@ -28,6 +31,8 @@ export type GatewayOptions = {
   readonly now?: () => number
   /** The tunnel's time limits. */
   readonly timing?: Timing
+  /** The answers' time limits. */
+  readonly answerTiming?: AnswerTiming
 }
 
 export type Gateway = {
@@ -35,16 +40,16 @@ export type Gateway = {
   readonly url: string
   /** Keys and backends; closed with the gateway. */
   readonly admin: DatabaseAdmin
-  /** Takes nothing new, lets what runs finish for up to `graceMs`, then closes. Idempotent. */
-  drain(graceMs?: number): Promise<void>
+  /** Resolves when somebody asks for a drain by `burrow drain`; it has begun then. */
+  readonly drainRequested: Promise<void>
+  /**
+   * Takes nothing new, lets what runs finish for up to `graceMs` (default: as configured), then closes.
+   * Idempotent: the first call's grace holds.
+   */
+  drain(graceMs?: number): Promise<Drained>
   /** Closes now, cutting what runs and entering it into the books; also hurries a `drain`. */
   close(): Promise<void>
 }
-
-export const defaultGraceMs = 30_000
-
-/** For requests cut at the end of the grace: their backends' final counts are under way. */
-const finalCountsMs = 2_000
 
 /**
  * Starts a gateway. Fails with what to do when its directory, database or port cannot be had, and
@@ -55,7 +60,7 @@ export const startGateway = async (
   options: GatewayOptions,
 ): Promise<Gateway> => {
   const { home } = config
-  const { log, now = Date.now, timing } = options
+  const { log, now = Date.now, timing, answerTiming } = options
   await using opening = new AsyncDisposableStack()
   await openHome(home)
   opening.adopt(lockHome(home), (lock) => lock.release())
@@ -83,10 +88,25 @@ export const startGateway = async (
     },
     onClose: () => {},
   })
-  opening.adopt(await listenControl(home, createControlApp(admin, log)), (c) => c.close())
+  const control = createControlApp(admin, log)
+  const { drainTimeoutMs = 1000 * defaultDrainSeconds } = config
+  const shutdown = new Shutdown({ active, registry, graceMs: drainTimeoutMs })
+  addDrainRoutes(control, {
+    gateway: (timeoutMs) => shutdown.ask(timeoutMs),
+    backend: (idOrName, timeoutMs, signal) => drainBackend(registry, idOrName, timeoutMs, signal),
+  })
+  opening.adopt(await listenControl(home, control), (c) => c.close())
 
-  let isDraining = false
-  const app = createApp({ db, pepper, registry, active, log, now, isDraining: () => isDraining })
+  const app = createApp({
+    db,
+    pepper,
+    registry,
+    active,
+    log,
+    now,
+    isDraining: () => shutdown.isDraining,
+    ...(answerTiming && { answerTiming }),
+  })
   const tunnels = new TunnelAcceptor({
     registry,
     login: new BackendLogin({ db, tunnelKeys: config.tunnelKeys ?? [], now }),
@@ -99,27 +119,21 @@ export const startGateway = async (
   const server = await startHttpServer({ host, port, fetch: app.fetch, tunnels })
   const opened = opening.move()
 
-  const hurry = new AbortController()
-  const stop = async (graceMs: number): Promise<void> => {
-    isDraining = true
-    const finished = Promise.all([server.finish(), active.idle()])
-    await waitFor(finished, graceMs, hurry.signal)
-    active.abortAll(shuttingDown())
-    await waitFor(active.idle(), finalCountsMs)
-    registry.close()
-    await active.idle()
-    await server.close()
-    await opened.disposeAsync()
-  }
-  let stopped: Promise<void> | undefined
-  const drain = (graceMs: number = defaultGraceMs): Promise<void> => (stopped ??= stop(graceMs))
+  shutdown.serving(server)
+  let closed: Promise<Drained> | undefined
+  const drain = (graceMs?: number): Promise<Drained> =>
+    (closed ??= shutdown.drain(graceMs).then(async (drained) => {
+      await opened.disposeAsync()
+      return drained
+    }))
   return {
     url: server.url,
     admin,
+    drainRequested: shutdown.asked,
     drain,
-    close: () => {
-      hurry.abort()
-      return drain(0)
+    close: async () => {
+      shutdown.hurry()
+      await drain(0)
     },
   }
 }
@@ -131,17 +145,20 @@ const warnOfForeignKeys = async (db: Database, pepper: Pepper, log: Log): Promis
   log.warn('keys of another pepper do not work: restore its file, or make new ones', { keys })
 }
 
-const shuttingDown = (): ApiError =>
-  new ApiError(503, 'The gateway is shutting down.', {
-    type: 'service_unavailable_error',
-    code: 'gateway_draining',
-  })
-
-/** Waits for `done`, at most `ms`, and no longer once `hurry` aborts. */
-const waitFor = async (done: Promise<unknown>, ms: number, hurry?: AbortSignal): Promise<void> => {
-  const over = new AbortController()
-  const signal = hurry ? AbortSignal.any([over.signal, hurry]) : over.signal
-  const late = delay(ms, undefined, { signal }).catch(() => {})
-  await Promise.race([done, late])
-  over.abort()
+const drainBackend = async (
+  registry: BackendRegistry,
+  idOrName: string,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<DrainedBackend> => {
+  const backend = registry
+    .backends()
+    .find(({ backendId, name }) => backendId === idOrName || name === idOrName)
+  if (!backend) {
+    const message = `no backend ${idOrName} is connected: \`backends list\` shows them`
+    throw new ApiError(404, message)
+  }
+  backend.drain()
+  await waitFor(backend.finished(), timeoutMs, signal)
+  return { name: backend.name, running: backend.openStreams }
 }

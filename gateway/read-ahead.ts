@@ -1,12 +1,13 @@
 /** A body whose first bytes are read before anybody is told that there is one. */
 
 type ByteReader = Pick<ReadableStreamDefaultReader<Uint8Array>, 'read' | 'cancel'>
+type Read = Awaited<ReturnType<ByteReader['read']>>
 
 export class ReadAhead {
   readonly #reader: ByteReader
-  #first: ReadableStreamReadResult<Uint8Array> | undefined
+  #first: Read | undefined
 
-  private constructor(reader: ByteReader, first: ReadableStreamReadResult<Uint8Array>) {
+  private constructor(reader: ByteReader, first: Read) {
     this.#reader = reader
     this.#first = first
   }
@@ -22,7 +23,7 @@ export class ReadAhead {
     return this
   }
 
-  async read(): Promise<ReadableStreamReadResult<Uint8Array>> {
+  async read(): Promise<Read> {
     const first = this.#first
     this.#first = undefined
     return first ?? this.#reader.read()

@@ -50,14 +50,18 @@ export const homeFlag = {
   value: 'DIR',
   help: 'the data directory',
   fallback: '.burrow',
-  commands: ['up', 'gateway', 'backend', 'keys', 'backends'],
+  commands: ['up', 'gateway', 'backend', 'keys', 'backends', 'drain'],
 } as const satisfies Flag
 
-/** A backend dials it; the administration asks it instead of this machine's. */
-export const gatewayFlag = {
-  value: 'URL',
-  help: 'the gateway: its tunnel; of keys and backends: where BURROW_ADMIN_TOKEN holds',
-  commands: ['backend', 'keys', 'backends'],
+/** What Ctrl-C and SIGTERM allow: service managers and container hosts wait for about as long. */
+export const defaultDrainSeconds = 30
+
+/** Whoever stops stops so. */
+export const drainTimeoutFlag = {
+  value: 'SECONDS',
+  help: 'how long running requests may take when it stops; then they are cut',
+  fallback: `${defaultDrainSeconds}; of burrow drain 600`,
+  commands: ['up', 'gateway', 'backend', 'drain'],
 } as const satisfies Flag
 
 const column = 30

@@ -10,7 +10,7 @@ import type { UsageJournal } from './usage-journal.ts'
 
 export type CountDeliveryOptions = {
   readonly journal: UsageJournal
-  /** Names the gateway's books in the journal. */
+  /** Its address, by which the journal tells its counts from other gateways'. */
   readonly gateway: string
   readonly instanceId: string
   readonly log: Log

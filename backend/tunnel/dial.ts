@@ -1,5 +1,4 @@
 /** Keeps a backend connected to its gateway, over one or more connections, until it is closed. */
-import { createHash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Log } from '../../shared/log.ts'
 import type { Status } from '../../shared/tunnel/control-message.ts'
@@ -55,10 +54,6 @@ export interface Tunnel {
 const defaultGraceMs = 30_000
 const defaultSpacingMs = 1_000
 
-/** Names the books of a gateway for this backend; tells nothing of a secret. */
-const booksName = (url: URL, account: string): string =>
-  createHash('sha256').update(`${url.href}\0${account}`).digest('hex').slice(0, 16)
-
 /** Starts dialling. @throws Error when `url` is no address of a tunnel (see parseTunnelUrl) */
 export const dial = (options: DialOptions): Tunnel => new Dialler(options)
 
@@ -85,8 +80,8 @@ class Dialler implements Tunnel {
         ? new ProxyRoute(options.proxy, this.#url)
         : null
     this.#instanceId = options.instanceId ?? crypto.randomUUID()
-    const { journal, log, login } = options
-    const gateway = booksName(this.#url, login.account)
+    const { journal, log } = options
+    const gateway = this.#url.href
     const instanceId = this.#instanceId
     this.#counts = journal && new CountDelivery({ journal, gateway, instanceId, log })
     this.ended = this.#ended.promise

@@ -3,8 +3,6 @@ import { backendHeader, type TunnelKey } from '../../shared/auth/tunnel-key.ts'
 import type { TokenMint } from './token.ts'
 
 export interface TunnelLogin {
-  /** Tells this backend from others of the same gateway. No secret, nor does it tell one. */
-  readonly account: string
   /** Of the upgrade request. */
   headers(): Promise<Readonly<Record<string, string>>>
   /** The answer to CHALLENGE; left out where none is expected. */
@@ -21,13 +19,11 @@ export type Renewal = {
 
 /** Each token is followed by the next at half of its life: one that gets lost is made good in time. */
 export const tokenLogin = (mint: TokenMint): TunnelLogin => ({
-  account: mint.account,
   headers: async () => ({ authorization: `Bearer ${await mint.mint()}` }),
   renewal: { everyMs: mint.lifetimeMs / 2, token: () => mint.mint() },
 })
 
 export const tunnelKeyLogin = (key: TunnelKey, backendName: string): TunnelLogin => ({
-  account: backendName,
   headers: async () => ({ [backendHeader]: backendName }),
   prove: (nonce, instanceId) => key.prove({ nonce, backendName, instanceId }),
 })

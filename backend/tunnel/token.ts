@@ -1,5 +1,4 @@
 /** Signs this backend's tokens. They live for minutes: whoever steals one has it for so long only. */
-import { createHash } from 'node:crypto'
 import { SignJWT } from 'jose'
 import { deriveBackendKey, type BackendKey } from '../../shared/auth/backend-key.ts'
 import { tokenAlgorithm, tokenAudience, tokenLifetimeMs } from '../../shared/auth/backend-token.ts'
@@ -19,8 +18,6 @@ const maxModelsChars = 2_048
 
 export class TokenMint {
   readonly lifetimeMs: number
-  /** Changes with the secret, which has far too many bits to be guessed from it. */
-  readonly account: string
   readonly #models: readonly string[] | undefined
   readonly #now: () => number
   readonly #key: Promise<BackendKey>
@@ -29,7 +26,6 @@ export class TokenMint {
     this.lifetimeMs = lifetimeMs ?? tokenLifetimeMs
     this.#models = JSON.stringify(models ?? null).length > maxModelsChars ? undefined : models
     this.#now = now ?? Date.now
-    this.account = createHash('sha256').update(enrolmentSecret).digest('hex').slice(0, 16)
     this.#key = deriveBackendKey(enrolmentSecret)
     // Reported by each `mint`.
     this.#key.catch(() => {})

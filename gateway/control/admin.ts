@@ -20,6 +20,8 @@ export type BackendInfo = ApiKeyInfo & {
   /** Served model names that it may register; null: any. */
   readonly scope: readonly string[] | null
   readonly connected: boolean
+  /** It is connected and gets no new requests. */
+  readonly draining: boolean
   /** Served model names, while it is connected. */
   readonly models: readonly string[]
   /** What the backend's own `/health` says; null when it is not connected or did not say. */

@@ -35,18 +35,15 @@ export const administer = async (
   }
 }
 
-/**
- * The gateway that `--gateway` names, else the one of the data directory. BURROW_GATEWAY may well be
- * there for the machine's backend: alone, without an admin token, it says nothing here.
- */
+/** The gateway that `--gateway` names, else the one of the data directory. */
 const chosenAdmin = async (flags: FlagValues, env: FlagValues): Promise<Admin> => {
-  const adminToken = env['BURROW_ADMIN_TOKEN'] || undefined
-  const address = flags['gateway'] || (adminToken && env['BURROW_GATEWAY'])
+  const address = flags['gateway']
   if (!address) {
     const home = readFlag(gatewayFlags, 'home', flags, env) ?? gatewayFlags.home.fallback
     return openAdmin(resolve(home))
   }
   const gateway = parseGatewayUrl(address)
+  const adminToken = env['BURROW_ADMIN_TOKEN']
   if (!adminToken) {
     throw new Error('--gateway needs the admin token of that gateway in BURROW_ADMIN_TOKEN')
   }

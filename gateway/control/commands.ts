@@ -87,10 +87,14 @@ const keyRow = (key: ApiKeyInfo): string[] => [
 ]
 
 const backendRow = (backend: BackendInfo): string[] => {
-  const state = backend.connected ? 'connected' : backend.revokedAt === null ? 'away' : 'revoked'
   const [id = '', name = '', , created = ''] = keyRow(backend)
   const scope = backend.scope?.join(', ') ?? 'any'
-  return [id, name, loginOf(backend), created, state, scope, backend.models.join(', ')]
+  return [id, name, loginOf(backend), created, stateOf(backend), scope, backend.models.join(', ')]
+}
+
+const stateOf = ({ connected, draining, revokedAt }: BackendInfo): string => {
+  if (connected) return draining ? 'draining' : 'connected'
+  return revokedAt === null ? 'away' : 'revoked'
 }
 
 const loginOf = ({ login, hint }: BackendInfo): string => {

@@ -18,7 +18,7 @@ export type RunningGateway = {
   keyRevoked(keyId: string): void
   /** Cuts the backend's connections. */
   backendLoginRevoked(backendId: string): void
-  connected(): readonly ConnectedBackend[]
+  connected(): readonly (ConnectedBackend & { readonly isDraining: boolean })[]
 }
 
 export type DatabaseAdminOptions = {
@@ -93,7 +93,8 @@ export class DatabaseAdmin implements Admin {
         const connection = connected.find(({ backendId }) => backendId === row.id)
         if (!connection) return disconnected(row)
         const health = await backendHealth(connection, healthTimeoutMs)
-        return { ...disconnected(row), connected: true, models: connection.models, health }
+        const { models, isDraining: draining } = connection
+        return { ...disconnected(row), connected: true, draining, models, health }
       }),
     )
   }
@@ -176,6 +177,7 @@ const disconnected = (row: backends.BackendRow): BackendInfo => ({
   login: row.publicKey !== null ? 'secret' : row.hint === '' ? 'tunnel key' : 'none',
   scope: row.models,
   connected: false,
+  draining: false,
   models: [],
   health: null,
 })

@@ -6,6 +6,9 @@ import type { Hono } from 'hono'
 import { listening } from '../listening.ts'
 import { controlSocketPath } from './socket-path.ts'
 
+/** For answers under way: who asked for the drain wants to hear of its end. */
+const lastAnswerMs = 1_000
+
 /**
  * Serves the app on the data directory's control socket, for its owner alone, until `close`. The
  * caller holds the directory's lock: a socket that is there already is a dead gateway's.
@@ -22,8 +25,12 @@ export const listenControl = async (
   return {
     close: () =>
       new Promise((resolve) => {
-        server.close(() => resolve())
-        server.closeAllConnections()
+        const timer = setTimeout(() => server.closeAllConnections(), lastAnswerMs)
+        server.close(() => {
+          clearTimeout(timer)
+          resolve()
+        })
+        server.closeIdleConnections()
       }),
   }
 }

@@ -91,12 +91,13 @@ const parseKey = (value: unknown): ApiKeyInfo => {
 }
 
 const parseBackend = (value: unknown): BackendInfo => {
-  const { login, scope, connected, models, health } = fields(value)
+  const { login, scope, connected, draining, models, health } = fields(value)
   return {
     ...parseKey(value),
     login: login === 'secret' || login === 'tunnel key' ? login : 'none',
     scope: scope === null ? null : parseList(scope, String),
     connected: connected === true,
+    draining: draining === true,
     models: parseList(models, String),
     health,
   }

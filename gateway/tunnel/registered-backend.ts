@@ -21,6 +21,7 @@ export class RegisteredBackend implements ConnectedBackend {
   readonly #held = new Map<number, BackendConnection>() // by connection index
   /** Displaced while they drained: their streams finish. The longest there first. */
   readonly #leaving = new Set<BackendConnection>()
+  #finished = Promise.withResolvers<void>()
   /** The process that gets no more requests. */
   #drainedInstance: string | undefined
 
@@ -98,13 +99,20 @@ export class RegisteredBackend implements ConnectedBackend {
   /** The connection's last stream is over. */
   idle(connection: BackendConnection): void {
     if (this.#leaving.has(connection)) replace(connection)
+    this.#checkFinished()
   }
 
-  /** @returns false when it was closed before */
-  remove(connection: BackendConnection): boolean {
+  /** It is closed. */
+  remove(connection: BackendConnection): void {
     const { connectionIndex } = connection.hello
-    if (this.#held.get(connectionIndex) !== connection) return this.#leaving.delete(connection)
-    return this.#held.delete(connectionIndex)
+    if (this.#held.get(connectionIndex) === connection) this.#held.delete(connectionIndex)
+    this.#leaving.delete(connection)
+    this.#checkFinished()
+  }
+
+  /** Resolves when it has no stream open, or no connection. */
+  async finished(): Promise<void> {
+    if (this.openStreams > 0) await this.#finished.promise
   }
 
   /** A connection for one more request, the one with the fewest streams; null when none has room. */
@@ -121,6 +129,12 @@ export class RegisteredBackend implements ConnectedBackend {
   drain(): void {
     const [connection] = this.connections
     this.#drainedInstance = connection?.hello.instanceId
+  }
+
+  #checkFinished(): void {
+    if (this.openStreams > 0) return
+    this.#finished.resolve()
+    this.#finished = Promise.withResolvers()
   }
 
   #displace(old: BackendConnection): void {

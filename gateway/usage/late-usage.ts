@@ -19,20 +19,23 @@ export type LateUsageOptions = {
 const unknownStatus = 0
 
 /**
- * Enters a final count that a backend reports.
+ * Enters a final count that a backend reports. One with a ticket may be another backend's, which shared
+ * its home and is gone: the seal vouches for it.
  * @returns whether the backend may forget it: also where it can never be entered. False when the books
  *   cannot be written now.
  */
 export const settleLateUsage = async (
   { db, pepper, log, now }: LateUsageOptions,
-  backendId: string,
+  reporterId: string,
   { requestId, usage, ticket }: UsageReport,
 ): Promise<boolean> => {
+  const opened = ticket === undefined ? null : openTicket(pepper, ticket)
+  const request = opened?.requestId === requestId ? opened : null
+  const backendId = request?.backendId ?? reporterId
   const fields = { request: requestId, backend: backendId, ...usage }
   try {
     if (await correctUsage(db, { requestId, backendId, ...usage })) return true
-    const request = ticket === undefined ? null : openTicket(pepper, ticket)
-    if (request?.requestId !== requestId || request.backendId !== backendId) {
+    if (request === null) {
       log.warn('a count of no request of this gateway is dropped', fields)
       return true
     }

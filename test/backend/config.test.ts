@@ -38,6 +38,7 @@ test('a flag beats its variable, and an empty one is none', () => {
   const env = {
     BURROW_GATEWAY: 'ws://127.0.0.1:1/tunnel',
     BURROW_TOKEN: 'brt_env',
+    BURROW_TUNNEL_CONNECTIONS: '3',
     BURROW_MODEL: '/nowhere',
     BURROW_SERVED_MODEL_NAME: 'env-name',
     BURROW_HOME: '/data',
@@ -64,9 +65,11 @@ test('a flag beats its variable, and an empty one is none', () => {
     'rope-factor': '8',
   }
   expect(parseBackendConfig(flags, env)).toEqual({
-    gatewayUrl: 'wss://g/tunnel',
-    credential: { kind: 'enrolment', secret: 'brt_flag' },
+    gateways: [{ url: 'wss://g/tunnel', credential: { kind: 'enrolment', secret: 'brt_flag' } }],
     proxy: null,
+    tunnelConnections: 3,
+    weight: 1,
+    drainTimeoutMs: 30_000,
     modelFolder: model,
     servedModelName: 'env-name',
     home: '/data',
@@ -113,11 +116,71 @@ test('the enrolment secret may come from a file, which beats the variable, and b
   const tokenFile = join(tempFolder(), 'token')
   writeFileSync(tokenFile, 'brt_file\n')
   const parse = (options: object, env: object) =>
-    parseBackendConfig({ gateway: 'wss://g/tunnel', ...options }, { ...env }).credential
+    parseBackendConfig({ gateway: 'wss://g/tunnel', ...options }, { ...env }).gateways[0]
+      ?.credential
   const kind = 'enrolment'
   const env = { BURROW_TOKEN: 'brt_env', BURROW_TUNNEL_KEY: 'too short, and not looked at' }
   expect(parse({ 'token-file': tokenFile }, env)).toEqual({ kind, secret: 'brt_file' })
   expect(parse({}, env)).toEqual({ kind, secret: 'brt_env' })
+})
+
+test('several gateways have a secret each, in a file with a line for each', () => {
+  const tokenFile = join(tempFolder(), 'secrets')
+  writeFileSync(
+    tokenFile,
+    '# two gateways\nwss://a.example/tunnel brt_a\n\n  wss://b.example/tunnel\tbrt_b  \n',
+  )
+  const parse = (options: object) =>
+    parseBackendConfig({ 'token-file': tokenFile, ...options }, {}).gateways
+  const account = (name: string) => ({
+    url: `wss://${name}.example/tunnel`,
+    credential: { kind: 'enrolment', secret: `brt_${name}` },
+  })
+  expect(parse({})).toEqual([account('a'), account('b')])
+  expect(parse({ gateway: 'wss://B.example/tunnel' })).toEqual([account('b')])
+  expect(problems(() => parse({ gateway: 'wss://c.example/tunnel' }))).toEqual([
+    '--token-file has no line for wss://c.example/tunnel',
+  ])
+})
+
+test('what is wrong with gateways and secrets is told without a secret', () => {
+  const tokenFile = join(tempFolder(), 'secrets')
+  const parse = (text: string, gateway?: string) => {
+    writeFileSync(tokenFile, text)
+    const flags = { 'token-file': tokenFile, ...(gateway && { gateway }) }
+    return problems(() => parseBackendConfig(flags, {}))
+  }
+  expect(parse('wss://a/t brt_1\nbrt_2\nwss://a/t brt_3\nwss://b/t brt_4 brt_5')).toEqual([
+    'line 2 of --token-file must be: URL SECRET',
+    'line 3 of --token-file names a gateway that has a line already',
+    'line 4 of --token-file must be: URL SECRET',
+  ])
+  expect(parse('brt_1', 'wss://a/t wss://b/t')).toEqual([
+    'each gateway has its own enrolment secret: ' +
+      'give --token-file a file with a line `URL SECRET` for each of them',
+  ])
+  expect(parse('brt_1', 'wss://a/t wss://a/t')).toContain('--gateway wss://a/t is given twice')
+  expect(parse('brt_1', 'http://a')).toEqual([expect.stringMatching(/must begin with wss:/)])
+})
+
+test('the tunnel key is the same for all gateways', () => {
+  const env = { BURROW_TUNNEL_KEY: 'k'.repeat(40), BURROW_GATEWAY: 'wss://a/t wss://b/t' }
+  const { gateways } = parseBackendConfig({ name: 'box' }, env)
+  expect(gateways).toMatchObject([
+    { url: 'wss://a/t', credential: { kind: 'tunnelKey', name: 'box' } },
+    { url: 'wss://b/t', credential: { kind: 'tunnelKey', name: 'box' } },
+  ])
+})
+
+test.each([
+  ['tunnel-connections', '5', '--tunnel-connections may be 4 at most'],
+  ['tunnel-connections', '0', '--tunnel-connections must be a whole number from 1 on, not 0'],
+  ['weight', '0', '--weight must be a number above 0, up to 1000, not 0'],
+  ['weight', 'heavy', '--weight must be a number above 0, up to 1000, not heavy'],
+  ['drain-timeout', '-1', '--drain-timeout must be a whole number from 1 on, not -1'],
+])('--%s %s is refused', (flag, value, problem) => {
+  const flags = { gateway: 'wss://g/tunnel', token: 'brt_x', [flag]: value }
+  expect(problems(() => parseBackendConfig(flags, {}))).toEqual([problem])
 })
 
 test('all problems are told together, each with what to do', () => {

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { onTestFinished } from 'vitest'
 import type { Credential } from '../../gateway/auth/credential.ts'
-import { startGateway, type Gateway } from '../../gateway/node.ts'
+import { startGateway, type Gateway, type GatewayOptions } from '../../gateway/node.ts'
 import { lineLog } from '../../shared/log.ts'
 import { tempFolder } from '../support/temp-folder.ts'
 
@@ -20,11 +20,11 @@ export type TestGateway = Gateway & {
   usage(count: number): Promise<Record<string, unknown>[]>
 }
 
-export const testGateway = async (): Promise<TestGateway> => {
+export const testGateway = async (options: Partial<GatewayOptions> = {}): Promise<TestGateway> => {
   const home = tempFolder()
   const logged: string[] = []
   const log = lineLog((line) => logged.push(line))
-  const gateway = await startGateway({ host: '127.0.0.1', port: 0, home }, { log })
+  const gateway = await startGateway({ host: '127.0.0.1', port: 0, home }, { log, ...options })
   onTestFinished(() => gateway.close())
   const { key, secret } = await gateway.admin.createKey('test')
   const { backend, token } = await gateway.admin.enrollBackend('gpu')

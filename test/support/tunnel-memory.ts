@@ -26,19 +26,35 @@ interface Receiver {
 /** One end: delivers in order, each message in its own turn of the event loop. */
 export class MemoryTransport implements Transport {
   peer: Receiver | undefined
-  bufferedBytes = 0
   numMessages = 0
+  /** With more than this it says that it is full. */
+  capacityBytes = Infinity
   closedWith: { code: number; reason: string } | undefined
   /** While true nothing is delivered: messages pile up in `bufferedBytes`. */
   isBlocked = false
+  /** Told of each message before it is taken, and before it is delivered. */
+  onSend: ((message: Uint8Array) => void) | undefined
+  onArrive: ((message: Uint8Array) => void) | undefined
   readonly #held: (() => void)[] = []
+  #bufferedBytes = 0
+
+  get bufferedBytes(): number {
+    const isFull = this.#bufferedBytes > this.capacityBytes
+    return this.#bufferedBytes + (isFull ? limits.transportHighWaterBytes : 0)
+  }
+
+  set bufferedBytes(bytes: number) {
+    this.#bufferedBytes = bytes
+  }
 
   send(message: Uint8Array, sent: () => void): void {
     if (this.closedWith) return
-    this.bufferedBytes += message.byteLength
+    this.onSend?.(message)
+    this.#bufferedBytes += message.byteLength
     this.numMessages++
     this.#held.push(() => {
-      this.bufferedBytes -= message.byteLength
+      this.#bufferedBytes -= message.byteLength
+      this.onArrive?.(message)
       this.peer?.receive(message)
       sent()
     })
@@ -90,8 +106,12 @@ export type SessionPairOptions = {
   readonly backend?: Partial<BackendSessionOptions>
 }
 
-/** A gateway and a backend session that have shaken hands over memory. */
-export const sessionPair = async (options: SessionPairOptions) => {
+/** A gateway and a backend session that have shaken hands over memory, or over the given transports. */
+export const sessionPair = async (
+  options: SessionPairOptions,
+  toBackend = new MemoryTransport(),
+  toGateway = new MemoryTransport(),
+) => {
   const {
     handler,
     hello,
@@ -102,8 +122,6 @@ export const sessionPair = async (options: SessionPairOptions) => {
     ...gatewayOptions
   } = options
   const common = { log, ...(timing && { timing }) }
-  const toBackend = new MemoryTransport()
-  const toGateway = new MemoryTransport()
   const welcomed = Promise.withResolvers<void>()
   const gateway = new GatewaySession(toBackend, {
     ...common,

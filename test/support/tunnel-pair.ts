@@ -103,7 +103,6 @@ export const startGateway = async (
 
 /** Presents the same token each time. */
 export const fixedLogin = (token: string): TunnelLogin => ({
-  account: token,
   headers: async () => ({ authorization: `Bearer ${token}` }),
 })
 

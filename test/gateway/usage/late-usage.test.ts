@@ -37,7 +37,7 @@ const openBooks = async () => {
   const { db, close } = await openDatabase(join(tempFolder(), 'burrow.db'))
   onTestFinished(close)
   await insertApiKey(db, { id: 'key_1', name: 'a', digest: 'a', ...credential })
-  await db.insert(backends).values({ id: 'be_1', name: 'gpu', hint: 'abcd', createdAt: 1 })
+  await db.insert(backends).values({ id: 'be_1', name: 'gpu', hint: 'wxyz', createdAt: 1 })
   const ticket = sealTicket(pepper, request) ?? ''
   return {
     db,
@@ -100,14 +100,16 @@ test('a record that settles after its late count keeps the count', async () => {
   expect(await rows()).toEqual([{ ...settled, ...usage, tokensSource: 'reported' }])
 })
 
-test('a backend speaks for its own requests only', async () => {
+test('a backend speaks for its own requests, or those it has a ticket of', async () => {
   const { db, rows, settle, ticket } = await openBooks()
   await insertUsageRecord(db, settled)
 
-  expect(await settle({ ticket }, 'be_2')).toBe(true)
+  expect(await settle({}, 'be_2')).toBe(true)
   expect(await settle({ ticket, requestId: 'req_2' })).toBe(true)
   expect(await settle({ requestId: 'req_3' })).toBe(true)
   expect(await rows()).toEqual([settled])
+  expect(await settle({ ticket }, 'be_2')).toBe(true)
+  expect(await rows()).toEqual([{ ...settled, ...usage, tokensSource: 'reported' }])
 })
 
 test('while the books cannot be written, the backend keeps its count', async () => {

@@ -7,18 +7,11 @@ import {
   type Frame,
   type FrameName,
 } from '../../../shared/tunnel/frame.ts'
+import { seededRandom } from '../../support/seeded-random.ts'
 import { limits } from '../../../shared/tunnel/limits.ts'
 
-/** mulberry32: the same numbers on every run. */
-const seeded = (seed: number) => () => {
-  seed = (seed + 0x6d2b79f5) | 0
-  let t = Math.imul(seed ^ (seed >>> 15), 1 | seed)
-  t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-  return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
-}
-
 const seededBytes = (seed: number) => {
-  const random = seeded(seed)
+  const random = seededRandom(seed)
   return () => random() * 256
 }
 
@@ -55,7 +48,7 @@ describe('the frame codec', () => {
   })
 
   it('reads back what it wrote, several frames to a message', () => {
-    const random = seeded(1)
+    const random = seededRandom(1)
     for (let round = 0; round < 2_000; round++) {
       const frames = Array.from({ length: 1 + Math.floor(random() * 4) }, () => randomFrame(random))
       expect(decodeMessage(encodeMessage(frames))).toEqual(frames)
@@ -125,7 +118,7 @@ describe('the frame codec', () => {
   })
 
   it('either reads or refuses 100,000 damaged frames, and never fails otherwise', () => {
-    const random = seeded(2)
+    const random = seededRandom(2)
     let numRead = 0
     let numRefused = 0
     for (let round = 0; round < 25_000; round++) {
