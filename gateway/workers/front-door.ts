@@ -6,55 +6,68 @@ import { drizzle } from 'drizzle-orm/d1'
 import { Hono, type Context } from 'hono'
 import { ConfigError } from '../../shared/config-error.ts'
 import { ApiError } from '../../shared/errors.ts'
+import { protocolName, tunnelPath } from '../../shared/tunnel/handshake.ts'
+import { BackendLogin } from '../auth/backend-login.ts'
 import { isSameSecret } from '../auth/same-secret.ts'
+import { countedAddress } from '../client-address.ts'
 import { adminPath } from '../control/admin-path.ts'
-import { tunnelPath } from '../../shared/tunnel/handshake.ts'
-import { newId } from '../ids.ts'
+import { errorFields } from '../error-fields.ts'
 import type { GatewayEnv } from '../gateway-env.ts'
+import { newId } from '../ids.ts'
 import { presentedKey } from '../middleware/authenticate.ts'
 import { onError } from '../middleware/on-error.ts'
-import { adminTokenOf, pepperOf, type Bindings } from './bindings.ts'
-import { callHub } from './hub-call.ts'
+import { AttemptLimit } from '../tunnel/attempt-limit.ts'
+import { checkProtocol, identifyCaller, notNow, tooOften } from '../tunnel/caller.ts'
+import { readSettings, type Bindings } from './bindings.ts'
+import { askHub } from './hub-call.ts'
 import { log } from './log.ts'
-import { identifyBackend } from './tunnel-door.ts'
 
 type FrontEnv = GatewayEnv & { Bindings: Bindings }
 
-export const frontDoor = new Hono<FrontEnv>()
+type FrontContext = Context<FrontEnv>
 
-// Said before the hub fails for it.
-frontDoor.use(async (c, next) => {
-  pepperOf(c.env)
-  await next()
-})
+/** @param attempts failed attempts of backends; of this isolate alone, as there is no other place yet */
+export const createFrontDoor = (attempts = new AttemptLimit()): Hono<FrontEnv> => {
+  const app = new Hono<FrontEnv>()
 
-frontDoor.get(tunnelPath, async (c) => {
-  const backend = await identifyBackend(c.req.raw.headers, drizzle(c.env.DB), pepperOf(c.env))
-  return callHub(c.env, c.req.raw, { to: 'tunnel', backend })
-})
+  // Said before the hub fails for it.
+  app.use(async (c, next) => {
+    readSettings(c.env)
+    await next()
+  })
 
-frontDoor.all(`${adminPath}/*`, async (c) => {
-  checkAdminToken(c.req.raw.headers, adminTokenOf(c.env))
-  return callHub(c.env, c.req.raw, { to: 'admin' })
-})
+  app.get(tunnelPath, async (c) => {
+    await checkBackend(c, attempts)
+    return askHub(c.env, c.req.raw, 'tunnel')
+  })
 
-frontDoor.all('/health', (c) => callHub(c.env, c.req.raw, { to: 'api' }))
+  app.all(`${adminPath}/*`, async (c) => {
+    checkAdminToken(c.req.raw.headers, readSettings(c.env).adminToken)
+    return askHub(c.env, c.req.raw, 'admin')
+  })
 
-frontDoor.all('/v1/*', (c) => {
-  // The hub looks it up; most inventions end here.
-  presentedKey(c.req.raw.headers)
-  return callHub(c.env, c.req.raw, { to: 'api' })
-})
+  app.all('/health', (c) => askHub(c.env, c.req.raw, 'api'))
 
-frontDoor.notFound((c) => answerError(unknownUrl(c), c))
+  app.all('/v1/*', (c) => {
+    // The hub looks it up; most inventions end here.
+    presentedKey(c.req.raw.headers)
+    return askHub(c.env, c.req.raw, 'api')
+  })
 
-frontDoor.onError((error, c) => answerError(asShown(error), c))
+  app.notFound((c) => answerError(unknownUrl(c), c))
+  app.onError((error, c) => answerError(asShown(error), c))
+  return app
+}
 
 /** What is answered here has an id as well; an answer of the hub has its own. */
-const answerError = (error: Error, c: Context<FrontEnv>): Response => {
+const answerError = (error: Error, c: FrontContext): Response => {
   c.set('requestId', newId('req'))
   const response = onError(log)(error, c)
   response.headers.set('x-request-id', c.var.requestId)
+  if (response.status === 426) {
+    response.headers.set('sec-websocket-protocol', protocolName)
+    response.headers.set('upgrade', 'websocket')
+  }
   return response
 }
 
@@ -70,6 +83,25 @@ const asShown = (error: Error): Error => {
 
 const unknownUrl = ({ req }: Context): ApiError =>
   new ApiError(404, `Invalid URL (${req.method} ${req.path})`)
+
+/** @throws ApiError unless the backend's token holds, or it says that it has the tunnel key */
+const checkBackend = async ({ env, req }: FrontContext, attempts: AttemptLimit): Promise<void> => {
+  const header = (name: string) => req.raw.headers.get(name)
+  checkProtocol(header)
+  const address = countedAddress(header('cf-connecting-ip') ?? '')
+  const waitMs = address === null ? 0 : attempts.waitMs(address)
+  if (waitMs > 0) throw tooOften(waitMs)
+  const { tunnelKeys } = readSettings(env)
+  const login = new BackendLogin({ db: drizzle(env.DB), tunnelKeys, now: Date.now })
+  await identifyCaller(header, login).catch((error: unknown) => {
+    if (error instanceof ApiError) {
+      if (address !== null) attempts.failed(address)
+      throw error
+    }
+    log.error('backend token could not be checked', errorFields(error))
+    throw notNow
+  })
+}
 
 /** @throws ApiError unless the request carries it */
 const checkAdminToken = (headers: Headers, adminToken: string | null): void => {

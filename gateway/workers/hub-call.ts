@@ -1,30 +1,26 @@
-/** How the Worker asks its hub: a request, and what the Worker has found out about it. */
+/** How the Worker asks its hub: a request, and the door that it came through. */
 import { ApiError } from '../../shared/errors.ts'
-import type { BackendIdentity } from '../tunnel/registry.ts'
 import type { Bindings } from './bindings.ts'
 
-/** Which door a request came through, and as whom. */
-export type HubCall =
-  | { readonly to: 'api' }
-  /** The admin token was right. */
-  | { readonly to: 'admin' }
-  /** The backend's token was right. */
-  | { readonly to: 'tunnel'; readonly backend: BackendIdentity }
+const doors = ['api', 'admin', 'tunnel'] as const
+
+/** `admin`: the admin token was right. `tunnel`: the request asks for a tunnel, and may have one. */
+export type Door = (typeof doors)[number]
 
 /** Set on every request to the hub, over whatever a client wrote there. */
-const callHeader = 'x-burrow-hub-call'
+const doorHeader = 'x-burrow-door'
 
 /** All backends of a gateway and all its requests meet in one object. */
 const hubName = 'hub'
 
 /** @throws ApiError when the hub cannot be asked, or broke off before it answered */
-export const callHub = async (
+export const askHub = async (
   { HUB }: Pick<Bindings, 'HUB'>,
   request: Request,
-  call: HubCall,
+  door: Door,
 ): Promise<Response> => {
   const headers = new Headers(request.headers)
-  headers.set(callHeader, encodeURIComponent(JSON.stringify(call)))
+  headers.set(doorHeader, door)
   try {
     return await HUB.getByName(hubName).fetch(new Request(request, { headers }))
   } catch (error) {
@@ -32,9 +28,13 @@ export const callHub = async (
   }
 }
 
-/** The call that a request to the hub carries: nobody but the Worker can reach the hub. */
-export const readHubCall = (request: Request): HubCall =>
-  JSON.parse(decodeURIComponent(request.headers.get(callHeader) ?? ''))
+/** Nobody but the Worker can reach the hub. */
+export const doorOf = (request: Request): Door => {
+  const name = request.headers.get(doorHeader)
+  const door = doors.find((known) => known === name)
+  if (!door) throw new Error(`a request to the hub through no known door: ${name}`)
+  return door
+}
 
 /**
  * An overloaded object refuses what it has not begun. After any other failure (it was restarted, or

@@ -7,11 +7,15 @@ import { closeCodes } from '../../shared/tunnel/error.ts'
 import type { GatewaySession } from '../../shared/tunnel/gateway-session.ts'
 import type { SessionSnapshot } from '../../shared/tunnel/session-snapshot.ts'
 import type { Transport } from '../../shared/tunnel/transport.ts'
-import type { BackendIdentity } from '../tunnel/registry.ts'
+import type { Grant } from '../auth/backend-login.ts'
+import type { BackendIdentity } from '../tunnel/backend-connection.ts'
 
 /** The attachment of the WebSocket: at most 16 KiB, as the runtime writes it. */
 export type SocketRecord = {
-  readonly backend: BackendIdentity
+  /** Null until it has proved that it has the tunnel key. */
+  readonly backend: BackendIdentity | null
+  /** What its token grants, but the models, which count only before; null: it has the tunnel key. */
+  readonly token: Pick<Grant, 'publicKey' | 'expiresAtMs'> | null
   /** ms since the epoch, as all times here. */
   readonly connectedAtMs: number
   /** The backend was alive then. */
@@ -20,8 +24,16 @@ export type SocketRecord = {
    * With it a new session goes on. Null while there is more than it says: before WELCOME, and while
    * streams are open, which are lost with the object's memory.
    */
-  readonly snapshot: SessionSnapshot | null
+  readonly idle: IdleSession | null
 }
+
+export type IdleSession = {
+  readonly sessionId: string
+  readonly snapshot: SessionSnapshot
+}
+
+/** What the session tells of its backend once it was let in. */
+export type LetIn = { readonly identity: BackendIdentity | null }
 
 export class HubSocket implements Transport {
   /** The runtime does not tell: what is under way is bounded by the protocol's credit alone. */
@@ -29,6 +41,7 @@ export class HubSocket implements Transport {
   readonly #webSocket: WebSocket
   #record: SocketRecord
   #session: GatewaySession | undefined
+  #letIn: LetIn | undefined
   #lastMessageAtMs = 0
 
   constructor(webSocket: WebSocket, record: SocketRecord) {
@@ -36,23 +49,29 @@ export class HubSocket implements Transport {
     this.#record = record
   }
 
-  /** A socket that was just accepted. */
-  static accepted(webSocket: WebSocket, backend: BackendIdentity): HubSocket {
+  /** One that was just accepted. */
+  static accepted(webSocket: WebSocket, grant: Grant | null): HubSocket {
     const now = Date.now()
-    const record = { backend, connectedAtMs: now, savedAtMs: now, snapshot: null }
-    webSocket.serializeAttachment(record)
-    return new HubSocket(webSocket, record)
+    const socket = new HubSocket(webSocket, {
+      backend: grant && { backendId: grant.backendId, name: grant.name },
+      token: grant && { publicKey: grant.publicKey, expiresAtMs: grant.expiresAtMs },
+      connectedAtMs: now,
+      savedAtMs: now,
+      idle: null,
+    })
+    socket.#keep({})
+    return socket
   }
 
-  /** What was kept before the object slept; null if its session cannot go on. */
-  static keptRecord(webSocket: WebSocket): (SocketRecord & { snapshot: SessionSnapshot }) | null {
-    const record: SocketRecord | null = webSocket.deserializeAttachment()
-    return record?.snapshot ? { ...record, snapshot: record.snapshot } : null
+  /** What was kept before the object slept; null if nothing was. */
+  static recordOf(webSocket: WebSocket): SocketRecord | null {
+    return webSocket.deserializeAttachment()
   }
 
-  /** The session on this transport. */
-  serve(session: GatewaySession): void {
+  /** From now on the session's messages pass. */
+  serve(session: GatewaySession, letIn: LetIn): void {
     this.#session = session
+    this.#letIn = letIn
   }
 
   get session(): GatewaySession | undefined {
@@ -77,7 +96,7 @@ export class HubSocket implements Transport {
   send(message: Uint8Array, sent: () => void): void {
     if (this.#webSocket.readyState !== WebSocket.OPEN) return
     // From here on the backend may know of streams that the record does not.
-    if (this.#record.snapshot && (this.#session?.openStreams ?? 0) > 0) this.#keep(null)
+    if (this.#record.idle && (this.#session?.openStreams ?? 0) > 0) this.#keep({ idle: null })
     this.#webSocket.send(message)
     queueMicrotask(sent)
   }
@@ -88,20 +107,27 @@ export class HubSocket implements Transport {
   }
 
   /** The session is idle: keeps what it needs to go on after a sleep. */
-  keepSnapshot(): void {
-    const snapshot = this.#session?.snapshot()
-    if (!snapshot) return
+  keepIdle(): void {
+    const session = this.#session
+    const snapshot = session?.snapshot()
+    const backend = this.#letIn?.identity
+    if (!session || !snapshot || !backend) return
     try {
-      this.#keep(snapshot)
+      this.#keep({ backend, idle: { sessionId: session.sessionId, snapshot } })
     } catch {
       const reason = 'HELLO is too large for a gateway on Workers: name fewer models'
-      this.#session?.close(closeCodes.PROTOCOL_ERROR, reason)
+      session.close(closeCodes.PROTOCOL_ERROR, reason)
     }
   }
 
+  /** A fresh token was accepted. */
+  keepToken({ publicKey, expiresAtMs }: Grant): void {
+    this.#keep({ token: { publicKey, expiresAtMs } })
+  }
+
   /** @throws when the record is larger than the runtime allows */
-  #keep(snapshot: SessionSnapshot | null): void {
-    this.#record = { ...this.#record, savedAtMs: Date.now(), snapshot }
+  #keep(change: Partial<SocketRecord>): void {
+    this.#record = { ...this.#record, savedAtMs: Date.now(), ...change }
     this.#webSocket.serializeAttachment(this.#record)
   }
 }

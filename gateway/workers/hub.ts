@@ -2,18 +2,23 @@
 import { DurableObject } from 'cloudflare:workers'
 import { drizzle } from 'drizzle-orm/d1'
 import { Hono } from 'hono'
+import { ApiError } from '../../shared/errors.ts'
+import { asApiError, errorResponse } from '../../shared/openai/error.ts'
 import { defaultTiming, type Timing } from '../../shared/tunnel/limits.ts'
 import { ActiveRequests } from '../active-requests.ts'
 import type { AnswerTiming } from '../answer-timing.ts'
 import { createApp } from '../app.ts'
+import { BackendLogin } from '../auth/backend-login.ts'
 import { adminPath } from '../control/admin-path.ts'
 import { createControlApp } from '../control/control-app.ts'
 import { DatabaseAdmin } from '../control/database-admin.ts'
+import { errorFields } from '../error-fields.ts'
 import type { GatewayEnv } from '../gateway-env.ts'
 import { revokedKey } from '../middleware/authenticate.ts'
 import { BackendRegistry } from '../tunnel/registry.ts'
-import { pepperOf, type Bindings } from './bindings.ts'
-import { readHubCall } from './hub-call.ts'
+import { settleLateUsage } from '../usage/late-usage.ts'
+import { readSettings, type Bindings } from './bindings.ts'
+import { doorOf } from './hub-call.ts'
 import { HubSockets } from './hub-sockets.ts'
 import { log } from './log.ts'
 
@@ -31,16 +36,14 @@ export type HubTimes = { readonly tunnel: Timing; readonly answer?: AnswerTiming
 
 export class Hub extends DurableObject<Bindings> {
   readonly #sockets: HubSockets
-  readonly #times: HubTimes
   readonly #api: Hono<GatewayEnv>
   readonly #control: Hono
 
   constructor(ctx: DurableObjectState, env: Bindings) {
     super(ctx, env)
-    this.#times = this.times()
-    const { tunnel: timing, answer: answerTiming } = this.#times
+    const { tunnel: timing, answer: answerTiming } = this.times()
     const db = drizzle(env.DB)
-    const pepper = pepperOf(env)
+    const { pepper, tunnelKeys } = readSettings(env)
     const now = Date.now
     const active = new ActiveRequests()
     const registry = new BackendRegistry({
@@ -49,16 +52,20 @@ export class Hub extends DurableObject<Bindings> {
       timing,
       // It sleeps while nothing is open: no timer, and no message that would wake it.
       session: { ...sessionLimits, pings: false, watchIdle: false, answersTextPing: true },
+      settleLateUsage: (backendId, report) =>
+        settleLateUsage({ db, pepper, log, now }, backendId, report),
       onIdle: (session) => this.#sockets.idle(session),
     })
-    this.#sockets = new HubSockets(ctx, registry)
+    const login = new BackendLogin({ db, tunnelKeys, now })
+    const { idleSilenceMs } = timing
+    this.#sockets = new HubSockets({ ctx, registry, login, idleSilenceMs })
     const admin = new DatabaseAdmin({
       db,
       pepper,
       now,
       gateway: {
         keyRevoked: (id) => active.revokeKey(id, revokedKey()),
-        backendTokenRevoked: (id) => registry.disconnect(id, 'the backend token was revoked'),
+        backendLoginRevoked: (id) => registry.disconnect(id, 'the backend was revoked'),
         connected: () => registry.backends(),
       },
       onClose: () => {},
@@ -83,11 +90,10 @@ export class Hub extends DurableObject<Bindings> {
   }
 
   override async fetch(request: Request): Promise<Response> {
-    const call = readHubCall(request)
-    this.#sockets.closeSilent(this.#times.tunnel.idleSilenceMs)
-    switch (call.to) {
+    this.#sockets.closeStale()
+    switch (doorOf(request)) {
       case 'tunnel':
-        return this.#sockets.accept(call.backend)
+        return this.#sockets.accept(request).catch(refusal)
       case 'admin':
         return this.#control.fetch(request)
       case 'api':
@@ -106,4 +112,10 @@ export class Hub extends DurableObject<Bindings> {
   override webSocketError(webSocket: WebSocket, error: unknown): void {
     this.#sockets.closed(webSocket, 1006, String(error))
   }
+}
+
+/** The token may have been revoked since the Worker looked at it. */
+const refusal = (error: unknown): Response => {
+  if (!(error instanceof ApiError)) log.error('a backend could not be let in', errorFields(error))
+  return errorResponse(asApiError(error))
 }

@@ -244,7 +244,6 @@ export class GatewaySession {
     }
     this.#control('WELCOME', encodeWelcome(welcome))
     this.#begin({
-      sessionId,
       hello,
       maxStreams: welcome.maxStreams,
       windowBytes,

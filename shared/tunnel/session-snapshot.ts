@@ -3,7 +3,6 @@ import type { Status } from './control-message.ts'
 import type { Hello } from './hello.ts'
 
 export type SessionSnapshot = {
-  readonly sessionId: string
   readonly hello: Hello
   readonly status?: Status
   readonly maxStreams: number

@@ -5,6 +5,8 @@ import { fileURLToPath } from 'node:url'
 import { onTestFinished } from 'vitest'
 import { createTestHarness, unstable_readConfig, type TestHarness } from 'wrangler'
 import { dial, type Tunnel } from '../../backend/tunnel/dial.ts'
+import { tokenLogin } from '../../backend/tunnel/login.ts'
+import { TokenMint } from '../../backend/tunnel/token.ts'
 import { RemoteAdmin } from '../../gateway/control/remote-admin.ts'
 import { webCall } from '../../gateway/control/web-call.ts'
 import type { TunnelHandler } from '../../shared/tunnel/exchange.ts'
@@ -52,7 +54,7 @@ export class WorkerGateway {
     const { backend, token } = await this.admin.enrollBackend(name)
     const tunnel = dial({
       url: this.tunnelUrl,
-      token: token.reveal(),
+      login: tokenLogin(new TokenMint({ enrolmentSecret: token.reveal() })),
       models: [name],
       handler,
       log: silentLog,

@@ -6,6 +6,8 @@ import { fileURLToPath } from 'node:url'
 import { parseEnv } from 'node:util'
 import { expect, onTestFinished, test } from 'vitest'
 import { dial } from '../../backend/tunnel/dial.ts'
+import { tokenLogin } from '../../backend/tunnel/login.ts'
+import { TokenMint } from '../../backend/tunnel/token.ts'
 import { chat, event, hanging, sse, textReader } from '../gateway/forwarding.ts'
 import { childPids, ProgramProcess } from '../support/burrow-process.ts'
 import { silentLog } from '../support/silent-log.ts'
@@ -51,7 +53,7 @@ test('a workerd that is killed breaks what runs, and the backend comes back to t
   const stream = hanging(event('a'), sse)
   const tunnel = dial({
     url: backend['BURROW_GATEWAY'] ?? '',
-    token: backend['BURROW_TOKEN'] ?? '',
+    login: tokenLogin(new TokenMint({ enrolmentSecret: backend['BURROW_TOKEN'] ?? '' })),
     models: ['tiny'],
     handler: stream.handler,
     log: silentLog,

@@ -1,9 +1,9 @@
 import { env } from 'cloudflare:workers'
 import { describe, expect, it } from 'vitest'
-import { frontDoor } from '../../../gateway/workers/front-door.ts'
+import { createFrontDoor } from '../../../gateway/workers/front-door.ts'
 import type { ErrorBody } from '../../../shared/openai/error.ts'
 import type { Bindings } from '../../../gateway/workers/bindings.ts'
-import { administer, ask, enroll, testKey, upgrade } from './test-worker.ts'
+import { administer, ask, enroll, testKey, tokenOf, upgrade } from './test-worker.ts'
 import { testAdminToken } from '../../support/worker-secrets.ts'
 
 /** A hub that answers every request with this. */
@@ -16,7 +16,7 @@ const untouched = hubThat(async () => {
 
 /** A request to a front door with other bindings. */
 const askWith = (bindings: Partial<Bindings>, path: string, init?: RequestInit) =>
-  frontDoor.request(`https://gateway.example${path}`, init, { ...env, ...bindings })
+  createFrontDoor().request(`https://gateway.example${path}`, init, { ...env, ...bindings })
 
 const shown = async (response: Response) => {
   const { error } = await response.json<ErrorBody>()
@@ -96,10 +96,7 @@ describe('the admin API', () => {
 
   it('is not reached by a client that says it came that way', async () => {
     const { secret } = await testKey()
-    const headers = {
-      authorization: `Bearer ${secret}`,
-      'x-burrow-hub-call': encodeURIComponent(JSON.stringify({ to: 'admin' })),
-    }
+    const headers = { authorization: `Bearer ${secret}`, 'x-burrow-door': 'admin' }
     const response = await ask('/v1/models', { headers })
     expect(await response.json()).toMatchObject({ object: 'list' })
   })
@@ -117,7 +114,8 @@ describe('the admin API', () => {
 
 describe('a backend', () => {
   it('is let in with its token, and not once it is revoked', async () => {
-    const { id, token } = await enroll('front')
+    const { id, secret } = await enroll('front')
+    const token = await tokenOf(secret)
     const { status, webSocket, headers } = await upgrade(token)
     expect([status, headers.get('sec-websocket-protocol')]).toEqual([101, 'burrow.1'])
     webSocket?.accept()

@@ -25,7 +25,7 @@ const recordOf = (name: string): Promise<SocketRecord | undefined> =>
     ctx
       .getWebSockets()
       .map((webSocket): SocketRecord => webSocket.deserializeAttachment())
-      .find(({ backend }) => backend.name === name),
+      .find(({ backend }) => backend?.name === name),
   )
 
 /** Changes that, as another past would have left it. */
@@ -33,7 +33,7 @@ const changeRecord = (name: string, change: Partial<SocketRecord>): Promise<void
   runInDurableObject(hub(), (_, ctx) => {
     for (const webSocket of ctx.getWebSockets()) {
       const record: SocketRecord = webSocket.deserializeAttachment()
-      if (record.backend.name === name) webSocket.serializeAttachment({ ...record, ...change })
+      if (record.backend?.name === name) webSocket.serializeAttachment({ ...record, ...change })
     }
   })
 
@@ -139,7 +139,7 @@ describe('a sleeping hub', () => {
       await fallAsleep()
     }
     expect([new Set(ids).size, session.openStreams]).toEqual([2, 0])
-    expect((await recordOf('sleeper'))?.snapshot).toMatchObject({ lastStreamId: 3 })
+    expect((await recordOf('sleeper'))?.idle?.snapshot).toMatchObject({ lastStreamId: 3 })
   })
 
   it('is not woken by an idle backend, which pings by text', async () => {
@@ -161,19 +161,19 @@ describe('a sleeping hub', () => {
     const stream = heldStream(event('a'))
     await connectBackend({ name: 'busy', handler: stream.handler })
     const idle = await recordOf('busy')
-    expect(idle?.snapshot).toMatchObject({ lastStreamId: -1, hello: { models: ['busy'] } })
+    expect(idle?.idle?.snapshot).toMatchObject({ lastStreamId: -1, hello: { models: ['busy'] } })
     const reader = textReader(await chat(key, { model: 'busy', stream: true }))
     await reader.next()
-    expect(await recordOf('busy')).toMatchObject({ snapshot: null })
+    expect(await recordOf('busy')).toMatchObject({ idle: null })
     stream.end(done)
     while ((await reader.next()) !== null);
-    expect((await recordOf('busy'))?.snapshot).toMatchObject({ lastStreamId: 1 })
+    expect((await recordOf('busy'))?.idle?.snapshot).toMatchObject({ lastStreamId: 1 })
   })
 
   it('has a backend dial again when it cannot go on with its connection', async () => {
     const key = await testKey()
     const { session } = await connectBackend({ name: 'lost' })
-    await changeRecord('lost', { snapshot: null })
+    await changeRecord('lost', { idle: null })
     await fallAsleep()
     expect(await whole(await chat(key, { model: 'lost' }))).toMatchObject({ status: 503 })
     expect(await session.closed).toMatchObject({ code: 1001, by: 'peer' })

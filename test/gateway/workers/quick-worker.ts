@@ -2,7 +2,7 @@
 import { Hub as PatientHub, type HubTimes } from '../../../gateway/workers/hub.ts'
 import { defaultTiming } from '../../../shared/tunnel/limits.ts'
 
-export { frontDoor as default } from '../../../gateway/workers/front-door.ts'
+export { default } from '../../../gateway/worker.ts'
 
 export class Hub extends PatientHub {
   protected override times(): HubTimes {

@@ -2,6 +2,7 @@
 import { applyD1Migrations } from 'cloudflare:test'
 import { env, exports } from 'cloudflare:workers'
 import { onTestFinished } from 'vitest'
+import { TokenMint, type TokenMintOptions } from '../../../backend/tunnel/token.ts'
 import { BackendSession } from '../../../shared/tunnel/backend-session.ts'
 import type { TunnelHandler } from '../../../shared/tunnel/exchange.ts'
 import { protocolName, textPing, textPong, tunnelPath } from '../../../shared/tunnel/handshake.ts'
@@ -66,15 +67,19 @@ export type TestBackendOptions = {
   readonly timing?: Timing
 }
 
-export const enroll = async (name: string): Promise<{ id: string; token: string }> => {
+export const enroll = async (name: string): Promise<{ id: string; secret: string }> => {
   await applyD1Migrations(env.DB, env.TEST_MIGRATIONS)
   const { backend, token } = await administer<{ backend: { id: string }; token: string }>(
     'POST',
     '/backends',
     { name },
   )
-  return { id: backend.id, token }
+  return { id: backend.id, secret: token }
 }
+
+/** A token as the backend with this enrolment secret makes it. */
+export const tokenOf = (enrolmentSecret: string, options: Partial<TokenMintOptions> = {}) =>
+  new TokenMint({ enrolmentSecret, ...options }).mint()
 
 /** The upgrade request's answer. */
 export const upgrade = (token: string): Promise<Response> =>
@@ -93,8 +98,8 @@ export const connectBackend = async ({
   hello = {},
   timing = defaultTiming,
 }: TestBackendOptions): Promise<TestBackend> => {
-  const { id, token } = await enroll(name)
-  const { webSocket } = await upgrade(token)
+  const { id, secret } = await enroll(name)
+  const { webSocket } = await upgrade(await tokenOf(secret))
   if (!webSocket) throw new Error('the backend was not let in')
   webSocket.binaryType = 'arraybuffer'
   webSocket.accept()
