@@ -25,6 +25,7 @@ const usage = `Usage: burrow <command> [flags]
   keys        create --name NAME | list | revoke ID         API keys of clients
   drain       [BACKEND]: what runs in the data directory finishes and ends; or one backend of its gateway
   backends    enroll --name NAME [--model NAME]… | list | revoke ID
+  services    grant NAME [--expires TIME] | list | revoke ID     who may visit exposed services
 
 Flags, each with its environment variable and what holds without:
 ${flagUsage(flagTables)}  --help, --version
@@ -51,7 +52,8 @@ const main = async (args: readonly string[]): Promise<void> => {
       return shard(flags, words)
     }
     case 'keys':
-    case 'backends': {
+    case 'backends':
+    case 'services': {
       const { flags, words } = parseFlags(command, rest, { allowPositionals: true })
       const { administer } = await import('./gateway/control/administer.ts')
       process.stdout.write(`${await administer(command, words, flags, process.env)}\n`)
@@ -88,10 +90,12 @@ const parseFlags = (
     ]),
   )
   const parsed = parseArgs({ args: [...args], options, strict: true, allowPositionals })
-  const flags = Object.entries(parsed.values).map(([name, value]) => [
-    name,
-    Array.isArray(value) ? value.join(' ') : String(value),
-  ])
+  const flags = Object.entries(parsed.values).map(([name, value]) => {
+    const text = Array.isArray(value) ? value.join(' ') : String(value)
+    // Mostly a script's variable that was not set: no default is to be guessed for it.
+    if (text === '') throw new Error(`--${name} is empty: give a value, or leave it out`)
+    return [name, text]
+  })
   return { flags: Object.fromEntries(flags), words: parsed.positionals }
 }
 
@@ -211,9 +215,12 @@ const shard = async (flags: FlagValues, words: readonly string[]): Promise<void>
   }
 }
 
-const tellParent = (message: FromLocalBackend): void => {
-  if (process.connected) process.send?.(message)
-}
+/** Returns when the message has left. */
+const tellParent = (message: FromLocalBackend): Promise<void> =>
+  new Promise((resolve) => {
+    if (process.connected) process.send?.(message, () => resolve())
+    else resolve()
+  })
 
 /** The parent says when, by word or by its end. A terminal's signals reach both: the parent decides. */
 const parentStop = (): Stop => {
@@ -243,9 +250,11 @@ try {
   // Some messages of Node's have several lines.
   const reason = (error instanceof Error ? error.message : String(error)).replaceAll('\n', ' ')
   // A parent says it in its own words; without one it goes to the terminal.
-  if (process.connected) tellParent({ type: 'failed', reason })
+  if (process.connected) await tellParent({ type: 'failed', reason })
   else process.stderr.write(`burrow: ${reason}\n`)
   process.exitCode ??= 1
+  // Node waits for its threads at any other end, and this one's would never come.
+  if (error instanceof Error && error.name === 'ThreadStuck') process.kill(process.pid, 'SIGKILL')
 } finally {
   if (process.connected) process.disconnect()
 }

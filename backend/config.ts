@@ -3,7 +3,7 @@ import { existsSync, readdirSync, statSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ConfigError } from '../shared/config-error.ts'
-import { defaultDrainSeconds, type FlagValues } from '../shared/flags.ts'
+import { defaultDrainSeconds, listItems, type FlagValues } from '../shared/flags.ts'
 import { limits } from '../shared/tunnel/limits.ts'
 import { parseByteSize } from './byte-size.ts'
 import { readConversionFlags, type ConversionFlags } from './conversion/conversion-flags.ts'
@@ -11,6 +11,7 @@ import type { CacheWishes } from './engine/cache-plan.ts'
 import { cacheDtypes, type CacheDtype } from './graph/cache-dtype.ts'
 import { readGatewayAccounts, type GatewayAccount } from './gateway-accounts.ts'
 import { FlagReader } from './read-flags.ts'
+import { parseExposedServices, type ExposedServices } from './services/exposed-services.ts'
 import { readProxySettings, type ProxySettings } from './tunnel/proxy.ts'
 
 export type ModelConfig = {
@@ -29,10 +30,14 @@ export type EngineConfig = CacheWishes & {
   /** Bytes that the KV cache may have; undefined: a quarter of the machine's memory. */
   readonly kvCacheMemory: number | undefined
   readonly kvCacheDtype: CacheDtype
+  /** A step that takes longer is stuck; undefined: what is usual. */
+  readonly stepTimeoutMs: number | undefined
 }
 
 export type BackendConfig = ModelConfig & {
   readonly gateways: readonly GatewayAccount[]
+  /** HTTP services of this machine that visitors reach through the gateways. */
+  readonly services: ExposedServices
   /** Null: the gateways are reached directly. */
   readonly proxy: ProxySettings | null
   /** To each gateway. */
@@ -59,6 +64,7 @@ export const parseBackendConfig = (flags: FlagValues, env: FlagValues): BackendC
   const reader = new FlagReader(flags, env)
   const gateways = readGatewayAccounts(flags, env, reader)
   const proxy = readProxySettings(env, reader.problems)
+  const services = parseExposedServices(listItems(reader.text('expose')), reader.problems)
   const tunnelConnections = reader.count('tunnel-connections') ?? defaultTunnelConnections
   if (tunnelConnections > limits.connections) {
     reader.problems.push(`--tunnel-connections may be ${limits.connections} at most`)
@@ -67,7 +73,7 @@ export const parseBackendConfig = (flags: FlagValues, env: FlagValues): BackendC
   const drainTimeoutMs = 1000 * (reader.count('drain-timeout') ?? defaultDrainSeconds)
   const model = readModelConfig(reader)
   if (reader.problems.length > 0) throw new ConfigError(reader.problems)
-  return { ...model, gateways, proxy, tunnelConnections, weight, drainTimeoutMs }
+  return { ...model, gateways, services, proxy, tunnelConnections, weight, drainTimeoutMs }
 }
 
 /** One that stalls, or is lost, does not stop the other. */
@@ -116,12 +122,14 @@ const readEngineConfig = (reader: FlagReader): EngineConfig => {
   if (memory !== undefined && kvCacheMemory === undefined) {
     reader.problems.push(`--kv-cache-memory must be a size such as 512M or 4G, not ${memory}`)
   }
+  const stepTimeoutSeconds = reader.count('step-timeout')
   return {
     maxModelLen: reader.count('max-model-len'),
     maxNumSeqs: reader.count('max-num-seqs'),
     maxNumBatchedTokens: reader.count('max-num-batched-tokens'),
     kvCacheMemory,
     kvCacheDtype: reader.choice('kv-cache-dtype', cacheDtypes) ?? 'float32',
+    stepTimeoutMs: stepTimeoutSeconds === undefined ? undefined : stepTimeoutSeconds * 1000,
   }
 }
 

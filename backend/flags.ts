@@ -5,6 +5,12 @@ const serving = ['up', 'backend']
 const converting = ['up', 'backend', 'shard']
 
 export const backendFlags = {
+  expose: {
+    value: 'NAME=URL',
+    help: 'publishes an HTTP service of this machine, e.g. notebook=http://127.0.0.1:8888',
+    isList: true,
+    commands: ['up', 'backend'],
+  },
   home: homeFlag,
   model: {
     value: 'DIR',
@@ -48,6 +54,12 @@ export const backendFlags = {
     fallback: 'float32',
     commands: serving,
   },
+  'step-timeout': {
+    value: 'SECONDS',
+    help: 'a step that takes longer is stuck: its requests fail, and the engine starts again',
+    fallback: '300',
+    commands: serving,
+  },
   'tensor-parallel-size': {
     value: 'N',
     help: 'ranks that share each layer',
@@ -72,6 +84,12 @@ export const backendFlags = {
     value: 'TYPE',
     help: 'of the matrices: none, int8 or int4, in blocks of 32 with a scale each',
     fallback: 'none',
+    commands: converting,
+  },
+  'embedding-quantization': {
+    value: 'TYPE',
+    help: 'of embedding and output head, beside --quantization: int8, or with int4 layers int4',
+    fallback: 'int8, since their errors go straight into the answer',
     commands: converting,
   },
   'rope-scaling': {

@@ -7,7 +7,7 @@ import type { BackendConfig } from './config.ts'
 import type { Drained } from './control/listen.ts'
 import { CutRequests } from './cut-requests.ts'
 import { planCache } from './engine/cache-plan.ts'
-import { OnnxEngine, type OnnxEngineOptions } from './engine/engine.ts'
+import { OnnxEngine, ThreadStuck, type OnnxEngineOptions } from './engine/engine.ts'
 import { RecoveringEngine } from './engine/recovering-engine.ts'
 import type { BackendCredential } from './gateway-accounts.ts'
 import { readGenerationConfig } from './generation-config.ts'
@@ -15,9 +15,11 @@ import { openModel } from './conversion/open-model.ts'
 import { hasInt8Cache } from './graph/int8-cache.ts'
 import { bytesPerToken } from './graph/kv-cache.ts'
 import { createHandleMemory } from './onnxruntime/handle-table.ts'
+import { ServiceProxy } from './services/service-proxy.ts'
 import type { LoadedModel } from './served-model.ts'
 import { loadTextFormat } from './tokenizer/load-tokenizer.ts'
 import { backendStatus } from './status.ts'
+import { maxSecondsHere, PromptEncoder } from './tokenizer/prompt-encoder.ts'
 import { dialGateways } from './tunnel/dial-gateways.ts'
 import { tokenLogin, tunnelKeyLogin, type TunnelLogin } from './tunnel/login.ts'
 import { TokenMint } from './tunnel/token.ts'
@@ -31,6 +33,7 @@ export type Backend = {
   /**
    * Finishes what runs, for up to `graceMs`, then leaves the gateways and ends the engine. Idempotent:
    * the first call's grace holds.
+   * @throws ThreadStuck when a thread cannot be ended: then only a kill ends the process
    */
   close(graceMs?: number): Promise<Drained>
 }
@@ -60,11 +63,13 @@ export const startBackend = async (config: BackendConfig, log: Log): Promise<Bac
   const { gateways, proxy, tunnelConnections, weight, drainTimeoutMs } = config
   // Before the model, which takes long: a home that cannot be used is told at once.
   const journal = new UsageJournal(config.home, { log })
-  const { engine, model } = await loadModel(config, log).catch((error: unknown) => {
+  const loading = loadModel(config, log).catch((error: unknown) => {
     journal.close()
     throw error
   })
+  const { engine, model, promptEncoder } = await loading
   const app = createBackendApp({ engine, model, log })
+  const visits = new ServiceProxy(config.services, log)
   const cut = new CutRequests()
   let closing: Promise<Drained> | undefined
   const targets = gateways.map(({ url, credential }) => ({
@@ -74,7 +79,12 @@ export const startBackend = async (config: BackendConfig, log: Log): Promise<Bac
   const tunnel = dialGateways(targets, {
     proxy,
     models: [model.name],
-    handler: cut.watch(async (request, exchange) => app.fetch(request, { exchange })),
+    services: [...config.services.keys()],
+    handler: cut.watch(async (request, exchange) =>
+      exchange.service === undefined
+        ? app.fetch(request, { exchange })
+        : visits.handle(exchange.service, request, exchange),
+    ),
     log,
     connections: tunnelConnections,
     status: () => backendStatus({ engine, weight, isDraining: () => closing !== undefined }),
@@ -84,10 +94,13 @@ export const startBackend = async (config: BackendConfig, log: Log): Promise<Bac
     cut.stopping()
     try {
       await tunnel.close(graceMs)
-      await engine.close()
+      await Promise.all([engine.close(), promptEncoder.close()])
     } finally {
+      visits.close()
       journal.close()
     }
+    const reason = await engine.ended
+    if (reason instanceof ThreadStuck) throw reason
     return { cut: cut.count }
   }
   return {
@@ -108,7 +121,7 @@ const loginOf = (credential: BackendCredential, models: readonly string[]): Tunn
 const loadModel = async (config: BackendConfig, log: Log) => {
   const { modelFolder, servedModelName } = config
   log.info('reading the model', { model: servedModelName })
-  const { tokenizer, chatTemplate } = await loadTextFormat(modelFolder)
+  const { tokenizer, chatTemplate } = await loadTextFormat(modelFolder, maxSecondsHere)
   const { endOfSequenceTokens, samplingDefaults } = await readGenerationConfig(modelFolder)
   const { graphFolder, manifest, ropeOverride } = await openModel(config, log)
   const { vocabSize, maxPositions } = manifest
@@ -146,18 +159,22 @@ const loadModel = async (config: BackendConfig, log: Log) => {
     intraOpNumThreads,
     cacheDtype: config.engine.kvCacheDtype,
     ropeOverride,
+    stepTimeoutMs: config.engine.stepTimeoutMs,
   })
+  const promptEncoder = new PromptEncoder(tokenizer, modelFolder)
   const model: LoadedModel = {
     name: servedModelName,
     created: Math.floor(Date.now() / 1e3),
     maxModelLen,
     vocabSize,
+    endOfSequenceTokens,
     tokenizer,
+    promptEncoder,
     chatTemplate,
     samplingDefaults,
   }
   log.info('the model is ready', { model: servedModelName, context: maxModelLen })
-  return { engine, model }
+  return { engine, model, promptEncoder }
 }
 
 /** Its threads may die: the next ones load the same folder and release what those have left. */

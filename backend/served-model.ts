@@ -6,6 +6,7 @@ import type { GenerationRequest } from './engine/generation.ts'
 import { checkPromptFits, newTokenLimit } from './engine/model-limits.ts'
 import { choiceSeed } from './engine/random.ts'
 import type { ChatTemplate } from './tokenizer/chat-template.ts'
+import type { PromptEncoder } from './tokenizer/prompt-encoder.ts'
 import type { Tokenizer } from './tokenizer/tokenizer.ts'
 
 /** What the model's generation_config.json recommends where a request says nothing. */
@@ -25,7 +26,10 @@ export type LoadedModel = {
   /** Tokens that prompt and answer may have together. */
   readonly maxModelLen: number
   readonly vocabSize: number
+  readonly endOfSequenceTokens: readonly number[]
   readonly tokenizer: Tokenizer
+  /** For prompts, which may be long. */
+  readonly promptEncoder: Pick<PromptEncoder, 'encode'>
   /** null: a base model, which has no chat format. */
   readonly chatTemplate: ChatTemplate | null
   readonly samplingDefaults: SamplingDefaults
@@ -45,41 +49,49 @@ export const requireModel = (model: LoadedModel, name: string): void => {
 
 /**
  * The rendered and tokenised chat.
+ * @param signal of a client who may leave
  * @throws InvalidRequest for a model without a chat template, or a chat that cannot fit its context
  */
-export const chatPrompt = (model: LoadedModel, messages: readonly ChatMessage[]): number[] => {
+export const chatPrompt = async (
+  model: LoadedModel,
+  messages: readonly ChatMessage[],
+  signal: AbortSignal,
+): Promise<number[]> => {
   if (model.chatTemplate === null) {
     throw new InvalidRequest(
       'This model has no chat template: use /v1/completions with a prompt in its own format.',
     )
   }
-  // Rendering and tokenising megabytes would hold the HTTP thread for seconds, only to refuse them.
+  // Rendering megabytes would hold the HTTP thread for long, only to refuse them.
   checkPromptFits(messages.length, model.maxModelLen, 'messages')
   const text = model.chatTemplate.render(messages, { addGenerationPrompt: true })
-  return tokenised(model, text, false, 'messages')
+  return tokenised(model, text, false, 'messages', signal)
 }
 
 /**
  * Text is tokenised with the model's special tokens; ids are taken as they are.
+ * @param signal of a client who may leave
  * @throws InvalidRequest for what the model cannot read or hold
  */
-export const completionPrompt = (
+export const completionPrompt = async (
   model: LoadedModel,
   prompt: string | readonly number[],
-): readonly number[] => {
-  if (typeof prompt === 'string') return tokenised(model, prompt, true, 'prompt')
+  signal: AbortSignal,
+): Promise<readonly number[]> => {
+  if (typeof prompt === 'string') return tokenised(model, prompt, true, 'prompt', signal)
   checkTokens(model, prompt, 'prompt')
   return prompt
 }
 
-const tokenised = (
+const tokenised = async (
   model: LoadedModel,
   text: string,
   addSpecialTokens: boolean,
   param: 'messages' | 'prompt',
-): number[] => {
+  signal: AbortSignal,
+): Promise<number[]> => {
   checkPromptFits(model.tokenizer.minTokens(text), model.maxModelLen, param)
-  const tokens = model.tokenizer.encode(text, addSpecialTokens)
+  const tokens = await model.promptEncoder.encode(text, addSpecialTokens, signal)
   checkTokens(model, tokens, param)
   return tokens
 }
@@ -95,6 +107,25 @@ const checkTokens = (
   throw new InvalidRequest(
     `'${param}' has the token id ${foreign}; this model's ids go from 0 to ${model.vocabSize - 1}.`,
     param,
+  )
+}
+
+/**
+ * Before `minTokens` no token may be drawn that would end the answer. vLLM does not look whether any is
+ * left, and draws from nothing then.
+ */
+const checkSomeTokenIsLeft = (
+  { vocabSize, endOfSequenceTokens }: LoadedModel,
+  minTokens: number,
+  stopTokenIds: readonly number[],
+): void => {
+  if (minTokens === 0) return
+  const ends = new Set([...endOfSequenceTokens, ...stopTokenIds].filter((id) => id < vocabSize))
+  if (ends.size < vocabSize) return
+  throw new InvalidRequest(
+    "'stop_token_ids' has every token of this model, and 'min_tokens' lets none of them come: leave out one of the two.",
+    'stop_token_ids',
+    'invalid_value',
   )
 }
 
@@ -127,6 +158,7 @@ export const generationRequests = (
   checkTokens(model, biasedTokens, 'logit_bias')
   const maxTokens = newTokenLimit(promptTokens.length, request.maxTokens, model.maxModelLen, param)
   checkMinTokens(minTokens, maxTokens)
+  checkSomeTokenIsLeft(model, minTokens, stopTokenIds)
   const promptLogprobs = promptLogprobsOf(request, echo !== null)
   checkPromptLogprobs(request.n, promptTokens.length, promptLogprobs)
   const { samplingDefaults } = model

@@ -14,6 +14,7 @@ import { ProgressBar, type ProgressStream } from './conversion/progress-bar.ts'
 import type { Progress } from './conversion/progress.ts'
 import { verifyConversion } from './conversion/verify.ts'
 import { isModel } from './config.ts'
+import type { Manifest } from './graph/manifest.ts'
 import { FlagReader } from './read-flags.ts'
 
 export type ShardConfig =
@@ -62,6 +63,10 @@ export class ShardStopped extends Error {
 const quoted = (path: string): string =>
   /^[\w./@%+=:,-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`
 
+const quantizationText = ({ quantization, embeddingQuantization }: Manifest): string =>
+  `quantization ${quantization}` +
+  (embeddingQuantization === quantization ? '' : ` with ${embeddingQuantization} embedding`)
+
 /** Told about the work, and asked to stop it. */
 export type ShardHost = {
   readonly output: { write(text: string): unknown }
@@ -103,10 +108,10 @@ export const runShard = async (config: ShardConfig, host: ShardHost): Promise<vo
       signal,
     })
     bar.end()
-    const { tensorParallelSize, pipelineParallelSize, dtype, quantization, weightsBytes } = manifest
+    const { tensorParallelSize, pipelineParallelSize, dtype, weightsBytes } = manifest
     const ranks = tensorParallelSize * pipelineParallelSize
     output.write(
-      `${out}: ${ranks} ${ranks === 1 ? 'rank' : 'ranks'} of ${dtype}, quantization ${quantization}, ` +
+      `${out}: ${ranks} ${ranks === 1 ? 'rank' : 'ranks'} of ${dtype}, ${quantizationText(manifest)}, ` +
         `${hasWorked ? speed(weightsBytes) : 'is up to date'}\nServe it: burrow up --model ${quoted(out)}\n`,
     )
   } catch (error) {

@@ -43,6 +43,11 @@ export class ActiveRequests {
     }
   }
 
+  /** Enters a request before it is known whose it is. @returns to be called when its answer begins */
+  arrived(): () => void {
+    return this.#unplaced.begin()
+  }
+
   /** Aborts every request of the key, and those still to be entered. */
   revokeKey(keyId: string, reason: Error): void {
     this.#revoked.set(keyId, reason)
@@ -64,7 +69,7 @@ export class ActiveRequests {
     return this.#all.none()
   }
 
-  /** Resolves when every request that runs has its backend. */
+  /** Resolves when every request that has arrived has its backend, or an answer without one. */
   allPlaced(): Promise<void> {
     return this.#unplaced.none()
   }

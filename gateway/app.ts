@@ -23,7 +23,7 @@ export const createApp = (options: AppOptions): Hono<GatewayEnv> => {
 
   app.onError(onError(options.log))
   app.use(requestId)
-  app.use(refuseWhileDraining(options.isDraining))
+  app.use(refuseWhileDraining(options.isDraining, options.active))
 
   app.get('/health', (c) => c.json({ status: 'ok', backends: registry.backends().length }))
 

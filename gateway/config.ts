@@ -13,6 +13,7 @@ import { readTunnelKeys } from './auth/tunnel-keys.ts'
 import { trustedProxyProblem } from './client-address.ts'
 import { controlSocketProblem } from './control/socket-path.ts'
 import { gatewayFlags } from './flags.ts'
+import { parseServiceOrigins, type ServiceOrigins } from './services/service-origins.ts'
 
 export type GatewayConfig = {
   readonly host: string
@@ -26,6 +27,8 @@ export type GatewayConfig = {
   readonly tunnelKeys?: readonly TunnelKey[]
   /** Addresses and CIDR ranges of the proxies in front: their X-Forwarded-For is believed. */
   readonly trustedProxies?: readonly string[]
+  /** Where exposed services are visited; nowhere without. */
+  readonly services?: ServiceOrigins
 }
 
 /**
@@ -59,6 +62,11 @@ export const parseGatewayConfig = (flags: FlagValues, env: FlagValues): GatewayC
   const trustedProxies = listItems(readFlag(gatewayFlags, 'trusted-proxy', flags, env))
   const proxyProblem = trustedProxyProblem(trustedProxies)
   if (proxyProblem) problems.push(`--trusted-proxy: ${proxyProblem}`)
+  const services = parseServiceOrigins(
+    readFlag(gatewayFlags, 'service-domain', flags, env),
+    listItems(readFlag(gatewayFlags, 'service-port', flags, env)),
+    problems,
+  )
   const drainTimeoutMs = readDrainTimeout(flags, env, problems)
   if (problems.length > 0) throw new ConfigError(problems)
   return {
@@ -68,6 +76,7 @@ export const parseGatewayConfig = (flags: FlagValues, env: FlagValues): GatewayC
     drainTimeoutMs,
     tunnelKeys,
     trustedProxies,
+    services,
   }
 }
 

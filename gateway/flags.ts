@@ -2,7 +2,7 @@
 import { drainTimeoutFlag, homeFlag, type FlagTable } from '../shared/flags.ts'
 
 const listening = ['up', 'gateway']
-const administration = ['keys', 'backends']
+const administration = ['keys', 'backends', 'services']
 
 export const gatewayFlags = {
   host: {
@@ -18,6 +18,24 @@ export const gatewayFlags = {
     commands: listening,
   },
   home: homeFlag,
+  'service-domain': {
+    value: 'ORIGIN',
+    help: 'exposed services are visited at NAME below it, e.g. https://apps.example.com',
+    commands: listening,
+  },
+  'service-port': {
+    value: 'NAME=PORT',
+    help: 'an exposed service has a port of its own',
+    isList: true,
+    commands: listening,
+  },
+  expires: {
+    value: 'TIME',
+    help: 'of a grant, such as 90m or 30d',
+    fallback: '12h',
+    variable: 'none',
+    commands: ['services'],
+  },
   'drain-timeout': drainTimeoutFlag,
   'trusted-proxy': {
     value: 'ADDRESS',
@@ -34,7 +52,7 @@ export const gatewayFlags = {
   },
   name: {
     value: 'NAME',
-    help: 'of a new key or backend',
+    help: 'of a new key, backend or grant',
     variable: 'none',
     commands: administration,
   },
@@ -42,10 +60,10 @@ export const gatewayFlags = {
     value: 'URL',
     help: 'keys and backends of a gateway on the web, which BURROW_ADMIN_TOKEN opens',
     variable: 'none',
-    commands: administration,
+    commands: ['keys', 'backends'],
   },
   json: {
-    help: 'machine-readable output of keys and backends',
+    help: 'machine-readable output of keys, backends and services',
     variable: 'none',
     commands: administration,
   },

@@ -6,11 +6,15 @@ import { tunnelPath } from '../shared/tunnel/handshake.ts'
 import type { GatewayConfig } from './config.ts'
 import { listening } from './listening.ts'
 import { sendResponse } from './node-response.ts'
+import type { ServiceDoor } from './services/service-door.ts'
+import type { Place } from './services/service-origins.ts'
 import type { TunnelAcceptor } from './tunnel/accept.ts'
 
 export type HttpServerOptions = Pick<GatewayConfig, 'host' | 'port'> & {
   readonly fetch: (request: Request) => Response | Promise<Response>
   readonly tunnels: TunnelAcceptor
+  /** Exposed services that are told from the API by their host. */
+  readonly visits: { placeOf(host: string | undefined): Place | null; readonly door: ServiceDoor }
 }
 
 /** How often a closing server looks for connections that have become idle. */
@@ -27,7 +31,7 @@ export type HttpServer = {
 
 /** Listens. Fails with what to do when the address is taken or not ours. */
 export const startHttpServer = async (options: HttpServerOptions): Promise<HttpServer> => {
-  const { host, port, tunnels } = options
+  const { host, port, tunnels, visits } = options
   const answers = new Set<Promise<void>>()
   const listener = getRequestListener(
     async (request, env) => {
@@ -40,11 +44,18 @@ export const startHttpServer = async (options: HttpServerOptions): Promise<HttpS
     },
     { overrideGlobalObjects: false },
   )
-  const server = createServer({ shouldUpgradeCallback: isTunnelUpgrade }, (incoming, outgoing) => {
-    void listener(incoming, outgoing)
+  const shouldUpgradeCallback = (incoming: IncomingMessage): boolean =>
+    isWebSocket(incoming) &&
+    (visits.placeOf(incoming.headers.host) !== null || isForTunnel(incoming))
+  const server = createServer({ shouldUpgradeCallback }, (incoming, outgoing) => {
+    const place = visits.placeOf(incoming.headers.host)
+    if (place) void visits.door.handle(place, incoming, outgoing)
+    else void listener(incoming, outgoing)
   })
   server.on('upgrade', (request, socket, head) => {
-    if (!tunnels.handleUpgrade(request, socket, head)) socket.destroy()
+    const place = visits.placeOf(request.headers.host)
+    if (place) void visits.door.handleUpgrade(place, request, socket, head)
+    else if (!tunnels.handleUpgrade(request, socket, head)) socket.destroy()
   })
   await listening(server, { host, port }).catch((error: unknown) => {
     throw listenError(error, options)
@@ -78,8 +89,10 @@ export const startHttpServer = async (options: HttpServerOptions): Promise<HttpS
 }
 
 /** All other upgrades (Java's clients offer h2c with every request) are plain requests. */
-const isTunnelUpgrade = ({ headers, url }: IncomingMessage): boolean =>
-  headers.upgrade?.toLowerCase() === 'websocket' && url?.split('?', 1)[0] === tunnelPath
+const isWebSocket = ({ headers }: IncomingMessage): boolean =>
+  headers.upgrade?.toLowerCase() === 'websocket'
+
+const isForTunnel = ({ url }: IncomingMessage): boolean => url?.split('?', 1)[0] === tunnelPath
 
 /** A wildcard address is for listening only. */
 const reachable = (host: string): string => {

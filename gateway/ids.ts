@@ -14,7 +14,7 @@ export const randomBase62 = (length: number): string => {
   return text
 }
 
-export type IdPrefix = 'key' | 'be' | 'req'
+export type IdPrefix = 'key' | 'be' | 'req' | 'grant'
 
 /** A fresh id such as `key_4fGh…`: 119 random bits, public, of no use as a secret. */
 export const newId = (prefix: IdPrefix): string => `${prefix}_${randomBase62(20)}`

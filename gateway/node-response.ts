@@ -22,12 +22,16 @@ export const sendResponse = async (
   outgoing.on('error', () => {})
   try {
     if (outgoing.destroyed) throw new Error('the client left')
-    outgoing.writeHead(response.status, Object.fromEntries(response.headers))
+    const hold = inOnePiece(outgoing)
+    hold()
+    // As pairs: there may be several of a name.
+    outgoing.writeHead(response.status, [...response.headers].flat())
     if (reader) {
       // The head is due at once: the first token may take its time.
       outgoing.flushHeaders()
-      await pump(reader, outgoing, stallMs)
+      await pump(reader, outgoing, { hold, stallMs })
     }
+    hold()
     const finished = once(outgoing, 'finish', stallMs)
     outgoing.end()
     await finished
@@ -39,15 +43,36 @@ export const sendResponse = async (
   }
 }
 
+/**
+ * What is written in one turn of the event loop after a call of the result leaves together: head,
+ * chunks and end of a short answer are one write to the socket and not four.
+ */
+const inOnePiece = (outgoing: ServerResponse): (() => void) => {
+  let isHeld = false
+  return () => {
+    if (isHeld) return
+    isHeld = true
+    // The socket and not the response, whose end() would overtake what its cork holds back.
+    const { socket } = outgoing
+    socket?.cork()
+    // After all promises that what has come resolves.
+    process.nextTick(() => {
+      isHeld = false
+      socket?.uncork()
+    })
+  }
+}
+
 /** Ends when the body does, or when 'close' has cancelled it. */
 const pump = async (
   reader: ReadableStreamDefaultReader<Uint8Array>,
   outgoing: ServerResponse,
-  stallMs: number,
+  { hold, stallMs }: { readonly hold: () => void; readonly stallMs: number },
 ): Promise<void> => {
   for (;;) {
     const { done, value } = await reader.read()
     if (done) return
+    hold()
     if (!outgoing.write(value)) await once(outgoing, 'drain', stallMs)
   }
 }

@@ -9,6 +9,7 @@ import { createApp } from './app.ts'
 import { BackendLogin } from './auth/backend-login.ts'
 import { openPepper, type Pepper } from './auth/pepper.ts'
 import { ClientAddresses } from './client-address.ts'
+import type { Credential } from './auth/credential.ts'
 import type { GatewayConfig } from './config.ts'
 import { createControlApp } from './control/control-app.ts'
 import { DatabaseAdmin } from './control/database-admin.ts'
@@ -20,6 +21,16 @@ import { openDatabase } from './db/open.ts'
 import { databasePath, lockHome, openHome, pepperPath } from './home.ts'
 import { startHttpServer } from './http-server.ts'
 import { revokedKey } from './middleware/authenticate.ts'
+import { ServiceDoor } from './services/service-door.ts'
+import { listenForService } from './services/service-listener.ts'
+import {
+  placeOf,
+  placeOfHost,
+  placeOfPort,
+  type Place,
+  type ServiceOrigins,
+} from './services/service-origins.ts'
+import { enterPath, VisitGate } from './services/visit-gate.ts'
 import { Shutdown, waitFor, type Drained } from './shutdown.ts'
 import { TunnelAcceptor } from './tunnel/accept.ts'
 import { BackendRegistry } from './tunnel/registry.ts'
@@ -77,11 +88,19 @@ export const startGateway = async (
     ...(timing && { timing }),
   })
   opening.defer(() => registry.close())
+  const services = config.services ?? noServices
+  const gate = new VisitGate({ db, pepper, now })
+  const door = new ServiceDoor({ gate, router: registry, log })
+  opening.defer(() => gate.close())
+  let ownUrl: string | undefined
   const admin = new DatabaseAdmin({
     db,
     pepper,
     now,
+    linkOf: (service, secret) =>
+      ownUrl ? linkTo(placeOf(services, service, ownUrl), secret) : null,
     gateway: {
+      grantRevoked: (id) => gate.grantRevoked(id),
       keyRevoked: (id) => active.revokeKey(id, revokedKey()),
       backendLoginRevoked: (id) => registry.disconnect(id, 'the backend was revoked'),
       connected: () => registry.backends(),
@@ -116,7 +135,14 @@ export const startGateway = async (
     ...(timing && { timing }),
   })
   const { host, port } = config
-  const server = await startHttpServer({ host, port, fetch: app.fetch, tunnels })
+  const visits = { placeOf: (name: string | undefined) => placeOfHost(services, name), door }
+  const server = await startHttpServer({ host, port, fetch: app.fetch, tunnels, visits })
+  opening.defer(() => server.close())
+  ownUrl = server.url
+  for (const [service, port] of services.ports) {
+    const place = placeOfPort(service, port, server.url)
+    opening.adopt(await listenForService(door, place, { host, port }), (open) => open.close())
+  }
   const opened = opening.move()
 
   shutdown.serving(server)
@@ -144,6 +170,12 @@ const warnOfForeignKeys = async (db: Database, pepper: Pepper, log: Log): Promis
   if (keys === 0) return
   log.warn('keys of another pepper do not work: restore its file, or make new ones', { keys })
 }
+
+/** What lets a browser in; the secret leaves the address at once. */
+const linkTo = (place: Place | null, secret: Credential): string | null =>
+  place && `${place.origin.origin}${enterPath}?grant=${secret.reveal()}`
+
+const noServices: ServiceOrigins = { domain: null, ports: new Map() }
 
 const drainBackend = async (
   registry: BackendRegistry,

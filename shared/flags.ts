@@ -50,7 +50,7 @@ export const homeFlag = {
   value: 'DIR',
   help: 'the data directory',
   fallback: '.burrow',
-  commands: ['up', 'gateway', 'backend', 'keys', 'backends', 'drain'],
+  commands: ['up', 'gateway', 'backend', 'keys', 'backends', 'services', 'drain'],
 } as const satisfies Flag
 
 /** What Ctrl-C and SIGTERM allow: service managers and container hosts wait for about as long. */

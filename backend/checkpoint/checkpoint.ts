@@ -3,7 +3,7 @@ import { ModelFolderError } from '../model-folder-error.ts'
 import { GgufFile } from './gguf-file.ts'
 import { SafetensorsFile } from './safetensors-file.ts'
 import type { TensorPlace } from './tensor-place.ts'
-import { countValues, type RowRange, type TensorFile } from './tensor-file.ts'
+import { countValues, type TensorFile } from './tensor-file.ts'
 import { TorchFile } from './torch-file.ts'
 import { findWeightFiles } from './weight-files.ts'
 
@@ -74,11 +74,6 @@ export class Checkpoint {
     }
     const [[type] = ['none']] = [...numValues].toSorted(([, a], [, b]) => b - a)
     return type
-  }
-
-  /** See {@link TensorFile.readFloat32}. */
-  readFloat32(name: string, rows?: RowRange): AsyncGenerator<Float32Array, void> {
-    return this.#file(name).readFloat32(name, rows)
   }
 
   /** See {@link TensorFile.verify}. */

@@ -3,8 +3,11 @@ import { scalingTypes, type RopeOverride } from '../checkpoint/rope-scaling.ts'
 import { ModelFolderError } from '../model-folder-error.ts'
 import type { Manifest } from '../graph/manifest.ts'
 import {
+  bitsOf,
+  embeddingQuantizations,
   quantizations,
   weightDtypes,
+  type EmbeddingQuantization,
   type Quantization,
   type WeightDtype,
 } from '../graph/weight-format.ts'
@@ -17,6 +20,7 @@ export type ConversionFlags = {
   readonly pipelineParallelSize: number | undefined
   readonly dtype: WeightDtype | 'auto' | undefined
   readonly quantization: Quantization | undefined
+  readonly embeddingQuantization: EmbeddingQuantization | undefined
   /** In place of the model's own rotary scaling. */
   readonly ropeOverride: RopeOverride | undefined
 }
@@ -25,9 +29,26 @@ export const readConversionFlags = (reader: FlagReader): ConversionFlags => ({
   tensorParallelSize: reader.count('tensor-parallel-size'),
   pipelineParallelSize: reader.count('pipeline-parallel-size'),
   dtype: reader.choice('dtype', ['auto', ...weightDtypes]),
-  quantization: reader.choice('quantization', quantizations),
+  ...readQuantizations(reader),
   ropeOverride: readRopeOverride(reader),
 })
+
+const readQuantizations = (
+  reader: FlagReader,
+): Pick<ConversionFlags, 'quantization' | 'embeddingQuantization'> => {
+  const quantization = reader.choice('quantization', quantizations)
+  const embeddingQuantization = reader.choice('embedding-quantization', embeddingQuantizations)
+  if (embeddingQuantization === undefined) return { quantization, embeddingQuantization }
+  const bits = bitsOf[embeddingQuantization]
+  const fitting = embeddingQuantizations.filter((layers) => bitsOf[layers] <= bits)
+  if (!fitting.some((layers) => layers === quantization)) {
+    reader.problems.push(
+      `--embedding-quantization ${embeddingQuantization} goes with --quantization ${fitting.join(' or ')}: ` +
+        'embedding and head are quantised where the layers are, and to no fewer bits',
+    )
+  }
+  return { quantization, embeddingQuantization }
+}
 
 const readRopeOverride = (reader: FlagReader): RopeOverride | undefined => {
   const name = reader.text('rope-scaling')
@@ -48,7 +69,11 @@ export const convertOptions = (flags: ConversionFlags) =>
       tensorParallelSize: flags.tensorParallelSize ?? 1,
       pipelineParallelSize: flags.pipelineParallelSize ?? 1,
     },
-    format: { dtype: flags.dtype ?? 'auto', quantization: flags.quantization ?? 'none' },
+    format: {
+      dtype: flags.dtype ?? 'auto',
+      quantization: flags.quantization ?? 'none',
+      embeddingQuantization: flags.embeddingQuantization,
+    },
     ropeOverride: flags.ropeOverride,
   }) satisfies ConvertOptions
 
@@ -69,6 +94,7 @@ export const requireAgreement = (
     ['pipeline-parallel-size', flags.pipelineParallelSize, manifest.pipelineParallelSize],
     ['dtype', flags.dtype === 'auto' ? undefined : flags.dtype, manifest.dtype],
     ['quantization', flags.quantization, manifest.quantization],
+    ['embedding-quantization', flags.embeddingQuantization, manifest.embeddingQuantization],
     [
       'rope-scaling',
       flags.ropeOverride && ropeText(flags.ropeOverride),

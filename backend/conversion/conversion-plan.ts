@@ -4,24 +4,19 @@ import type { ModelConfig } from '../checkpoint/config.ts'
 import type { RopeOverride } from '../checkpoint/rope-scaling.ts'
 import { rankFiles, type RankFiles } from '../graph/manifest.ts'
 import type { ParallelSizes, RankPlan } from '../graph/shard-plan.ts'
-import type { Quantization, WeightDtype, WeightFormat } from '../graph/weight-format.ts'
+import type { WeightDtype, WeightFormat } from '../graph/weight-format.ts'
 import { placeWeights, weightsFileBytes, type PlacedWeight } from '../graph/weights-file.ts'
 import { rankWeights } from '../graph/weights.ts'
+import type { CompleteWish } from './format-wish.ts'
 import type { Output } from './partial-folder.ts'
 import { planPieces, type Piece } from './pieces.ts'
-
-export type FormatWish = {
-  /** `auto`: the checkpoint's own where it is one, else float32. */
-  readonly dtype: WeightDtype | 'auto'
-  readonly quantization: Quantization
-}
 
 /** What is given; see {@link planConversion}. */
 export type ConversionWish = {
   readonly config: ModelConfig
   readonly shards: readonly RankPlan[]
   readonly parallel: ParallelSizes
-  readonly format: FormatWish
+  readonly format: CompleteWish
   readonly ropeOverride: RopeOverride | undefined
   /** Go into the folder as they are. */
   readonly textFiles: ReadonlyMap<string, Uint8Array>
@@ -65,9 +60,9 @@ export const planConversion = async (
   wish: ConversionWish,
 ): Promise<ConversionPlan> => {
   const { config, shards, valuesPerPiece } = wish
-  const { dtype, quantization } = wish.format
+  const { dtype } = wish.format
   const own = ownDtypes.get(checkpoint.mainType) ?? 'float32'
-  const format = { dtype: dtype === 'auto' ? own : dtype, quantization }
+  const format: WeightFormat = { ...wish.format, dtype: dtype === 'auto' ? own : dtype }
   const ranks = shards.map((plan) => ({
     plan,
     files: rankFiles(shards, plan),

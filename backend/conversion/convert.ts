@@ -10,19 +10,21 @@ import type { Manifest } from '../graph/manifest.ts'
 import { planShards, type ParallelSizes } from '../graph/shard-plan.ts'
 import { plainFormat } from '../graph/weight-format.ts'
 import { fillGaps, type FileRange } from './checksums.ts'
-import { planConversion, type ConversionPlan, type FormatWish } from './conversion-plan.ts'
+import { planConversion, type ConversionPlan } from './conversion-plan.ts'
 import { findConversion } from './find-conversion.ts'
 import { finishFolder } from './finish-folder.ts'
 import { fingerprint } from './fingerprint.ts'
 import { withFolderLock } from './folder-lock.ts'
 import { tellFullDisk } from './full-disk.ts'
+import { completeWish, type FormatWish } from './format-wish.ts'
 import type { FinishedPiece } from './journal.ts'
+import { removeLeftovers } from './leftovers.ts'
 import { refuseMountPoint, resolveOutFolder } from './out-folder.ts'
 import { hasJournal, openPartialFolder } from './partial-folder.ts'
 import type { WrittenRange } from './piece-writer.ts'
 import { pieceBytes } from './pieces.ts'
 import type { Progress } from './progress.ts'
-import { publishFolder, refuseForeignFiles, removeLeftovers } from './publish-folder.ts'
+import { publishFolder, refuseForeignFiles } from './publish-folder.ts'
 import { checkSources } from './source-checksums.ts'
 import { readTextFiles } from './text-files.ts'
 import { defaultTuning, type Tuning } from './tuning.ts'
@@ -121,21 +123,21 @@ export const convertModel = async (
   outPath: string,
   options: ConvertOptions = {},
 ): Promise<Manifest> => {
-  const { log, ropeOverride, parallel = alone, format = plainFormat, signal } = options
+  const { log, ropeOverride, parallel = alone, signal } = options
   const outFolder = await resolveOutFolder(outPath)
   const { path: configPath, text: configText } = await readConfigText(modelFolder)
   const config = parseConfig(configPath, configText, ropeOverride)
+  const format = completeWish(options.format ?? plainFormat, config, configPath)
   const shards = planShards(config, parallel, format.quantization)
   const textFiles =
     options.isSelfContained === true
       ? await readTextFiles(modelFolder)
       : new Map<string, Uint8Array>()
   const { tensorParallelSize, pipelineParallelSize } = parallel
-  const { dtype, quantization } = format
-  const wish = { tensorParallelSize, pipelineParallelSize, dtype, quantization, ropeOverride }
+  const wish = { tensorParallelSize, pipelineParallelSize, ...format, ropeOverride }
   const texts = new Map<string, string | Uint8Array>([['config', configText], ...textFiles])
   const source = await fingerprint(modelFolder, wish, texts)
-  const find = (folder: string) => findConversion(folder, source, textFiles.keys())
+  const find = (folder: string) => findConversion(folder, source, config, textFiles.keys())
   const existing = await find(outFolder)
   if (existing !== null) return existing
   await refuseMountPoint(outFolder)
@@ -162,7 +164,7 @@ export const convertModel = async (
     options.onWait?.()
   }
   const convert = async (): Promise<Manifest> => {
-    await removeLeftovers(partial)
+    await removeLeftovers(outFolder, partial)
     const meanwhile = await find(outFolder)
     if (meanwhile !== null) {
       await rm(partial, { recursive: true, force: true })

@@ -1,10 +1,12 @@
 /** Tells by the names and sizes of its files whether a folder holds a conversion that can be used. */
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { ModelConfig } from '../checkpoint/config.ts'
 import { graphFiles, rankFiles, readManifest, type Manifest } from '../graph/manifest.ts'
 import { planShards } from '../graph/shard-plan.ts'
 import { ModelFolderError } from '../model-folder-error.ts'
 import { checksumsFile, readChecksums, type FileRange } from './checksums.ts'
+import { requireConfig } from './require-config.ts'
 
 /** @throws ModelFolderError for a file that the checksums do not speak of */
 export const requireNames = (
@@ -43,17 +45,19 @@ export const checkSizes = async (folder: string, ranges: readonly FileRange[]): 
 }
 
 /**
- * The conversion in `folder`, if it is whole and of this fingerprint.
+ * The conversion in `folder`, if it is whole and of this fingerprint and configuration.
  * @param textFiles names that must be there too
  */
 export const findConversion = async (
   folder: string,
   fingerprint: string,
+  config: ModelConfig,
   textFiles: Iterable<string>,
 ): Promise<Manifest | null> => {
   try {
     const manifest = readManifest(folder)
     if (manifest.fingerprint !== fingerprint) return null
+    requireConfig(folder, manifest, config)
     const ranges = readChecksums(folder)
     requireNames(folder, ranges, [...requiredFiles(manifest), ...textFiles])
     await checkSizes(folder, ranges)

@@ -2,12 +2,15 @@
 import { createHash } from 'node:crypto'
 import { basename, join } from 'node:path'
 import type { Log } from '../../shared/log.ts'
+import { readConfigText } from '../checkpoint/config-text.ts'
+import { parseConfig } from '../checkpoint/config.ts'
 import { isConverted } from '../checkpoint/converted-folder.ts'
 import type { RopeOverride } from '../checkpoint/rope-scaling.ts'
 import { readManifest, type Manifest } from '../graph/manifest.ts'
 import { convertOptions, requireAgreement, type ConversionFlags } from './conversion-flags.ts'
 import { convertModel } from './convert.ts'
 import type { Progress } from './progress.ts'
+import { requireConfig } from './require-config.ts'
 
 export type ModelToOpen = {
   /** A model folder, a .gguf file, or what `burrow shard` wrote. */
@@ -40,6 +43,7 @@ const conversionName = (modelFolder: string, flags: ConversionFlags): string => 
     ...(isWhole ? [] : [`tp${tensorParallelSize}`, `pp${pipelineParallelSize}`]),
     ...(format.dtype === 'auto' ? [] : [format.dtype]),
     ...(format.quantization === 'none' ? [] : [format.quantization]),
+    ...(format.embeddingQuantization === 'int4' ? ['embedding-int4'] : []),
     ...(ropeOverride ? [`${ropeOverride.type}${ropeOverride.factor}`] : []),
   ].join('-')
 }
@@ -61,7 +65,10 @@ export const openModel = async (
   if (isConverted(modelFolder)) {
     const manifest = readManifest(modelFolder)
     requireAgreement(modelFolder, manifest, conversion)
-    return { graphFolder: modelFolder, manifest, ropeOverride: manifest.ropeOverride ?? undefined }
+    const ropeOverride = manifest.ropeOverride ?? undefined
+    const { path, text } = await readConfigText(modelFolder)
+    requireConfig(modelFolder, manifest, parseConfig(path, text, ropeOverride))
+    return { graphFolder: modelFolder, manifest, ropeOverride }
   }
   const graphFolder = join(home, 'models', conversionName(modelFolder, conversion))
   const options = convertOptions(conversion)

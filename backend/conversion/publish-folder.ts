@@ -92,10 +92,6 @@ export const publishFolder = async (temporary: string, folder: string): Promise<
   await rm(old, { recursive: true, force: true })
 }
 
-/** What publishing left that was killed in the middle. */
-export const removeLeftovers = (temporary: string): Promise<void> =>
-  rm(`${temporary}-old`, { recursive: true, force: true })
-
 /** As many wait for the disk together as Node has threads for files: the system serves them at once. */
 const syncsAtOnce = 4
 

@@ -1,5 +1,6 @@
 /** Which tokens of the vocabulary are in a bucket (softmax.ts), or possible at all: by a pass over all. */
 import { boundsOf, weightOf, type Weighing } from './softmax.ts'
+import { vocabularyBlock } from './vocabulary-block.ts'
 
 /**
  * The tokens of one bucket in the order of their ids.
@@ -11,7 +12,7 @@ export const tokensOfBucket = (
   into: Uint32Array,
 ): Uint32Array => {
   let count = 0
-  for (let begin = 0; begin < weighing.logits.length; begin += blockSize) {
+  for (let begin = 0; begin < weighing.logits.length; begin += vocabularyBlock) {
     count = collectBlock(weighing, begin, bucket, into, count)
   }
   return into.subarray(0, count)
@@ -29,7 +30,7 @@ export const tokenInBucket = (
 ): number => {
   let left = at
   let last = 0
-  for (let begin = 0; begin < weighing.logits.length; begin += blockSize) {
+  for (let begin = 0; begin < weighing.logits.length; begin += vocabularyBlock) {
     const count = collectBlock(weighing, begin, bucket, into, 0)
     for (let i = 0; i < count; i++) {
       last = into[i]!
@@ -49,7 +50,7 @@ const collectBlock = (
   into: Uint32Array,
   alreadyIn: number,
 ): number => {
-  const end = Math.min(begin + blockSize, logits.length)
+  const end = Math.min(begin + vocabularyBlock, logits.length)
   const { nearest, next } = boundsOf(bucket)
   let count = alreadyIn
   for (let i = begin; i < end; i++) {
@@ -65,7 +66,7 @@ const collectBlock = (
  */
 export const tokensWithinReach = (weighing: Weighing, into: Uint32Array): Uint32Array => {
   let count = 0
-  for (let begin = 0; begin < weighing.logits.length; begin += blockSize) {
+  for (let begin = 0; begin < weighing.logits.length; begin += vocabularyBlock) {
     count = collectWithinReach(weighing, begin, into, count)
   }
   return into.subarray(0, count)
@@ -78,12 +79,10 @@ const collectWithinReach = (
   into: Uint32Array,
   alreadyIn: number,
 ): number => {
-  const end = Math.min(begin + blockSize, logits.length)
+  const end = Math.min(begin + vocabularyBlock, logits.length)
   let count = alreadyIn
   for (let i = begin; i < end; i++) {
     if ((max - logits[i]!) * sharpness <= reach) into[count++] = i
   }
   return count
 }
-
-const blockSize = 1024

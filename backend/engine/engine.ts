@@ -13,6 +13,7 @@ import {
 import { GenerationStream } from './generation-stream.ts'
 import type { EngineThreadData, FromEngine, ToEngine } from './messages.ts'
 import { TokensInFlight } from './tokens-in-flight.ts'
+import { createStepMarks, StepWatch } from './step-watch.ts'
 
 /** `recovering`: it died and is being started again; `ended`: it takes requests no more. */
 export type EngineState = 'ok' | 'recovering' | 'ended'
@@ -43,9 +44,25 @@ export const engineUnavailable = (retryAfterSeconds: number): ApiError =>
     retryAfterSeconds,
   })
 
-export type OnnxEngineOptions = Omit<EngineThreadData, 'handles'> & {
+export type OnnxEngineOptions = Omit<EngineThreadData, 'handles' | 'stepMarks'> & {
   /** Requests in the engine at most, running and waiting; more are refused. */
   readonly maxNumRequests: number
+  /** A step that takes longer is stuck, and the engine ends. Default: {@link defaultStepTimeoutMs}. */
+  readonly stepTimeoutMs?: number | undefined
+}
+
+/** Far more than 256 tokens take on a slow machine, and less than clients wait for an answer. */
+export const defaultStepTimeoutMs = 300_000
+
+/** A thread that was told to end, and has not after so long, is stuck outside of JavaScript. */
+const longestEndMs = 10_000
+
+/**
+ * The engine has ended, but a thread of it is in native code that does not return: what it holds cannot be
+ * released, and Node would wait for it at any exit.
+ */
+export class ThreadStuck extends Error {
+  override readonly name = 'ThreadStuck'
 }
 
 export type OnnxEngineSurroundings = {
@@ -57,7 +74,7 @@ export type OnnxEngineSurroundings = {
 }
 
 export class OnnxEngine implements Engine {
-  /** Resolves when the thread has ended, with the reason; never rejects. */
+  /** Resolves when the thread has ended, with the reason, or with ThreadStuck when it cannot be ended; never rejects. */
   readonly ended: Promise<Error>
   readonly restarts = 0
   readonly #worker: Worker
@@ -66,19 +83,32 @@ export class OnnxEngine implements Engine {
   readonly #streams = new Map<string, GenerationStream>()
   readonly #inFlight = new TokensInFlight()
   readonly #ready = Promise.withResolvers<void>()
+  readonly #ended = Promise.withResolvers<Error>()
+  readonly #watch: StepWatch
   #stats: ThreadStats = noStats
   #state: 'running' | 'closing' | 'ended' = 'running'
+  /** Why the thread was told to end at once. */
+  #givenUp: Error | undefined
+  #endTimer: NodeJS.Timeout | undefined
 
-  private constructor(worker: Worker, options: OnnxEngineOptions, log: Log | undefined) {
+  private constructor(
+    worker: Worker,
+    options: OnnxEngineOptions,
+    log: Log | undefined,
+    stepMarks: SharedArrayBuffer,
+  ) {
     this.#worker = worker
     this.#options = options
     this.#log = log
+    this.ended = this.#ended.promise
+    const timeoutMs = options.stepTimeoutMs ?? defaultStepTimeoutMs
+    this.#watch = new StepWatch(stepMarks, timeoutMs, () => this.#giveUp(timeoutMs))
     worker.on('message', (message: FromEngine) => this.#receive(message))
-    this.ended = new Promise((resolve) => {
-      let reason = new Error('the engine thread has ended')
-      worker.once('error', (error) => (reason = error))
-      // Only now has every message of the thread been received.
-      worker.once('exit', () => resolve(this.#end(reason)))
+    let thrown: Error | undefined
+    worker.once('error', (error) => (thrown = error))
+    // Only now has every message of the thread been received.
+    worker.once('exit', () => {
+      this.#end(this.#givenUp ?? thrown ?? new Error('the engine thread has ended'))
     })
   }
 
@@ -88,9 +118,10 @@ export class OnnxEngine implements Engine {
     { log, signal, handles = createHandleMemory() }: OnnxEngineSurroundings = {},
   ): Promise<OnnxEngine> {
     signal?.throwIfAborted()
-    const workerData: EngineThreadData = { ...options, handles }
+    const stepMarks = createStepMarks()
+    const workerData: EngineThreadData = { ...options, handles, stepMarks }
     const worker = new Worker(new URL('./thread.ts', import.meta.url), { workerData })
-    const engine = new OnnxEngine(worker, options, log)
+    const engine = new OnnxEngine(worker, options, log, stepMarks)
     const terminate = (): void => void worker.terminate()
     signal?.addEventListener('abort', terminate)
     void engine.ended.then(() => signal?.removeEventListener('abort', terminate))
@@ -170,12 +201,29 @@ export class OnnxEngine implements Engine {
     }
   }
 
-  #end(reason: Error): Error {
+  /** A step is stuck: nobody is to wait for it any longer. */
+  #giveUp(timeoutMs: number): void {
+    const reason = `a step took longer than ${timeoutMs / 1000} s: if it was not stuck, give a larger --step-timeout`
+    this.#givenUp = new Error(reason)
+    this.#failAll()
+    const stuck = new ThreadStuck(`${reason}; its thread cannot be ended`)
+    const endMs = Math.min(longestEndMs, timeoutMs)
+    this.#endTimer = setTimeout(() => this.#ended.resolve(stuck), endMs)
+    void this.#worker.terminate()
+  }
+
+  #end(reason: Error): void {
+    this.#watch.close()
+    clearTimeout(this.#endTimer)
+    this.#failAll()
+    this.#ended.resolve(reason)
+  }
+
+  #failAll(): void {
     this.#state = 'ended'
     for (const stream of this.#streams.values()) stream.fail()
     this.#streams.clear()
     this.#inFlight.clear()
     this.#stats = { ...this.#stats, running: 0, waiting: 0 }
-    return reason
   }
 }

@@ -1,5 +1,6 @@
 /** Log-probabilities and ranks of tokens, for clients that ask for them. */
 import type { TokenLogprob } from './generation.ts'
+import { vocabularyBlock } from './vocabulary-block.ts'
 
 /**
  * The natural logarithm of the probability that the model itself gives, before biases, penalties,
@@ -29,8 +30,8 @@ export const rankOf = (logits: Float32Array, token: number, top: Uint32Array): n
   const own = logits[token]!
   const floor = Number.isNaN(own) ? Number.NEGATIVE_INFINITY : own
   let likelier = 0
-  // In blocks, as softmax.ts explains.
-  for (let begin = 0; begin < logits.length; begin += blockSize) {
+  // In blocks, as vocabulary-block.ts explains.
+  for (let begin = 0; begin < logits.length; begin += vocabularyBlock) {
     likelier += countAbove(logits, begin, floor)
   }
   for (let id = 0; id < token; id++) if (logits[id] === floor) likelier++
@@ -38,10 +39,8 @@ export const rankOf = (logits: Float32Array, token: number, top: Uint32Array): n
 }
 
 const countAbove = (logits: Float32Array, begin: number, floor: number): number => {
-  const end = Math.min(begin + blockSize, logits.length)
+  const end = Math.min(begin + vocabularyBlock, logits.length)
   let count = 0
   for (let i = begin; i < end; i++) if (logits[i]! > floor) count++
   return count
 }
-
-const blockSize = 1024

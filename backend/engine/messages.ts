@@ -24,6 +24,8 @@ export type EngineThreadData = {
   readonly ropeOverride?: RopeOverride | undefined
   /** Where the thread and its ranks note what they hold of ONNX Runtime. */
   readonly handles: SharedArrayBuffer
+  /** Where the thread marks its steps (step-watch.ts). */
+  readonly stepMarks: SharedArrayBuffer
 }
 
 export type ToEngine =

@@ -1,7 +1,7 @@
 /** An engine that comes back: when the one inside dies, the next is started, until too many have died. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Log } from '../../shared/log.ts'
-import { engineUnavailable, type Engine, type EngineState } from './engine.ts'
+import { engineUnavailable, ThreadStuck, type Engine, type EngineState } from './engine.ts'
 import { noStats, type EngineStats, type GenerationRequest } from './generation.ts'
 import type { GenerationStream } from './generation-stream.ts'
 import { defaultRestartLimits, RestartPolicy, type RestartLimits } from './restart-policy.ts'
@@ -97,7 +97,8 @@ export class RecoveringEngine implements Engine {
     const { log } = this.#options
     for (;;) {
       const reason = await this.#live()
-      if (this.#isClosing) return reason
+      // Another engine would stand beside the one that is stuck, in twice the memory.
+      if (this.#isClosing || reason instanceof ThreadStuck) return reason
       const restartInMs = this.#policy.died(performance.now())
       if (restartInMs === null) return this.#policy.givenUp(reason)
       log.error('the engine has died', { reason: reason.message, restartInMs })

@@ -18,8 +18,8 @@ export type SchedulerLimits = {
   /** Sequences that have a slot at the same time. */
   readonly maxNumSeqs: number
   /**
-   * Tokens that a step computes at most, so that decoding sequences never wait long. More than
-   * `maxNumSeqs`, since each of those may decode one.
+   * Tokens that a step computes at most, so that decoding sequences never wait long; those whose logits are
+   * wanted count twice. More than `maxNumSeqs`, since each of those may decode one.
    */
   readonly maxNumBatchedTokens: number
 }
@@ -119,13 +119,13 @@ export class Scheduler<S extends ScheduledSequence> {
     const eldest = first(candidates, (a, b) => a.arrival - b.arrival)
     const best = first(candidates, byPriorityAndLength)
     if (this.#budget <= 0 || eldest === null || best === null) return null
-    const kept = eldest === best ? 0 : Math.min(tokensLeft(eldest.sequence), this.#share)
+    const kept = eldest === best ? 0 : Math.min(costOf(eldest.sequence), this.#share)
     const forBest = this.#budget - kept
     const entry = forBest > 0 ? best : eldest
     const { sequence } = entry
     if (!this.#running.has(sequence)) this.#admit(entry)
-    const numTokens = Math.min(tokensLeft(sequence), forBest > 0 ? forBest : this.#budget)
-    this.#budget -= numTokens
+    const numTokens = affordable(sequence, forBest > 0 ? forBest : this.#budget)
+    this.#budget -= costOf(sequence, numTokens)
     this.#served.add(entry)
     return { sequence, slot: this.#slots.slotOf(sequence), numTokens }
   }
@@ -197,6 +197,30 @@ export class Scheduler<S extends ScheduledSequence> {
     this.#parked.set(entry.sequence, entry)
     this.#waiting.add(entry)
   }
+}
+
+/**
+ * What a token counts of the budget whose logits are wanted. In a model of 135 M parameters with a vocabulary
+ * of 49,152, 256 of them take 1.5 times as long as others.
+ */
+const scoredTokenCost = 2
+
+/** Of the tokens left, the first that cost one each. */
+const plainTokensLeft = (sequence: ScheduledSequence): number =>
+  Math.max(0, Math.min(sequence.reusableTokens - sequence.cachedTokens, tokensLeft(sequence)))
+
+/** What the next tokens take of the budget. @param numTokens all that are left unless given */
+const costOf = (sequence: ScheduledSequence, numTokens = tokensLeft(sequence)): number => {
+  const numPlain = Math.min(numTokens, plainTokensLeft(sequence))
+  return numPlain + (numTokens - numPlain) * scoredTokenCost
+}
+
+/** So many of the next tokens the budget has room for; one in any case. */
+const affordable = (sequence: ScheduledSequence, budget: number): number => {
+  const numPlain = plainTokensLeft(sequence)
+  if (budget <= numPlain) return budget
+  const numScored = Math.floor((budget - numPlain) / scoredTokenCost)
+  return Math.min(tokensLeft(sequence), Math.max(1, numPlain + numScored))
 }
 
 const byPriorityAndLength = <S extends ScheduledSequence>(a: Entry<S>, b: Entry<S>): number =>

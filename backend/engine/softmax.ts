@@ -5,6 +5,7 @@
  * Weights are summed in buckets of d, 1/128 wide. The buckets make the exponential a short series, and
  * they order the vocabulary roughly, which is what top-p needs: no sort.
  */
+import { vocabularyBlock } from './vocabulary-block.ts'
 
 const bucketsPerNat = 128
 
@@ -44,13 +45,6 @@ const weightAt = (position: number): number => {
   return middleWeights[bucket]! * (1 - z * (slope - z * curvature))
 }
 
-/**
- * Passes over the vocabulary go in blocks, each a call. V8 compiles a function well by what many calls
- * of it did; one call that loops 65,536 times gets code made in the middle of its first run and keeps it,
- * which takes up to four times as long.
- */
-const blockSize = 1024
-
 /** The logits as the sampler weighs them: d = (max − logit) · sharpness, up to `reach`. */
 export type Weighing = {
   readonly logits: Float32Array
@@ -68,7 +62,7 @@ export type Weighing = {
  */
 export const weighBuckets = (weighing: Weighing, masses: Float64Array): number => {
   masses.fill(0)
-  for (let begin = 0; begin < weighing.logits.length; begin += blockSize) {
+  for (let begin = 0; begin < weighing.logits.length; begin += vocabularyBlock) {
     sumSeries(weighing, begin, masses)
   }
   return finished(masses)
@@ -81,7 +75,7 @@ export const weighBuckets = (weighing: Weighing, masses: Float64Array): number =
 export const weighTwice = (weighing: Weighing, masses: Float64Array) => {
   masses.fill(0)
   let plainMass = 0
-  for (let begin = 0; begin < weighing.logits.length; begin += blockSize) {
+  for (let begin = 0; begin < weighing.logits.length; begin += vocabularyBlock) {
     plainMass += sumSeriesAndWeights(weighing, begin, masses)
   }
   return { mass: finished(masses), plainMass }
@@ -127,7 +121,7 @@ const sumSeries = (
   begin: number,
   masses: Float64Array,
 ): void => {
-  const end = Math.min(begin + blockSize, logits.length)
+  const end = Math.min(begin + vocabularyBlock, logits.length)
   for (let i = begin; i < end; i++) {
     const d = (max - logits[i]!) * sharpness
     const position = d <= reach ? d * bucketsPerNat : impossible + (i % numSpares)
@@ -143,7 +137,7 @@ const sumSeriesAndWeights = (
   begin: number,
   masses: Float64Array,
 ): number => {
-  const end = Math.min(begin + blockSize, logits.length)
+  const end = Math.min(begin + vocabularyBlock, logits.length)
   let sum = 0
   for (let i = begin; i < end; i++) {
     const below = max - logits[i]!
@@ -188,7 +182,7 @@ export const pick = (weighing: Weighing, tokens: Uint32Array, at: number): numbe
  */
 export const logSumExp = (logits: Float32Array, max: number): number => {
   let total = 0
-  for (let begin = 0; begin < logits.length; begin += blockSize) {
+  for (let begin = 0; begin < logits.length; begin += vocabularyBlock) {
     total += weightOfBlock(logits, max, begin)
   }
   return max + Math.log(total)
@@ -196,7 +190,7 @@ export const logSumExp = (logits: Float32Array, max: number): number => {
 
 /** Two sums side by side: one alone would wait for itself. */
 const weightOfBlock = (logits: Float32Array, max: number, begin: number): number => {
-  const end = Math.min(begin + blockSize, logits.length)
+  const end = Math.min(begin + vocabularyBlock, logits.length)
   let even = 0
   let odd = 0
   let i = begin

@@ -3,13 +3,15 @@ import { setImmediate } from 'node:timers/promises'
 import { parentPort, workerData } from 'node:worker_threads'
 import { ortApi } from '../onnxruntime/api.ts'
 import { HandleTable, noteHandlesIn } from '../onnxruntime/handle-table.ts'
+import { moveIntoHugePages } from '../onnxruntime/huge-pages.ts'
 import { openDecoder } from '../sharding/sharded-decoder.ts'
 import { loadTextFormat } from '../tokenizer/load-tokenizer.ts'
 import type { GenerationRequest } from './generation.ts'
 import type { EngineThreadData, FromEngine, ToEngine } from './messages.ts'
 import { prepareInt8Cache } from './prepare-int8-cache.ts'
 import { StepLoop } from './step-loop.ts'
-import { computeInBackground } from './thread-priority.ts'
+import { StepMarks } from './step-watch.ts'
+import { computeInBackground } from '../thread-priority.ts'
 
 if (parentPort === null) throw new Error('the engine thread is started by engine.ts only')
 const port = parentPort
@@ -47,6 +49,8 @@ const loop = new StepLoop(decoder, tokenizer, {
   endOfSequenceTokens: new Set(data.endOfSequenceTokens),
 })
 
+const marks = new StepMarks(data.stepMarks)
+
 const tell = (message: FromEngine): void => port.postMessage(message)
 
 let isClosing = false
@@ -58,8 +62,10 @@ const runSteps = async (): Promise<void> => {
   isStepping = true
   for (;;) {
     if (isClosing || !loop.hasWork) break
+    marks.next()
     const events = loop.step()
     if (events.length > 0) tell({ type: 'events', events, stats: loop.stats() })
+    marks.next()
     await setImmediate()
   }
   isStepping = false
@@ -87,4 +93,13 @@ port.on('message', (message: ToEngine) => {
   void runSteps()
 })
 
+/** A little after each step. */
+const moveMemory = async (): Promise<void> => {
+  for (const _ of moveIntoHugePages()) {
+    await setImmediate()
+    if (isClosing) return
+  }
+}
+
 tell({ type: 'ready' })
+void moveMemory()

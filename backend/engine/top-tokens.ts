@@ -1,3 +1,5 @@
+import { vocabularyBlock } from './vocabulary-block.ts'
+
 /**
  * The k tokens with the largest logits, by one pass with a heap of k: most of a vocabulary is passed
  * over after one comparison. Owns the heap, so that nothing is allocated for a token.
@@ -19,13 +21,14 @@ export class TopTokens {
    */
   select(logits: Float32Array, k: number): Uint32Array {
     this.#count = 0
-    // In blocks, as softmax.ts explains.
-    for (let begin = 0; begin < logits.length; begin += blockSize) this.#take(logits, begin, k)
+    // In blocks, as vocabulary-block.ts explains.
+    for (let begin = 0; begin < logits.length; begin += vocabularyBlock)
+      this.#take(logits, begin, k)
     return this.#sorted()
   }
 
   #take(logits: Float32Array, begin: number, k: number): void {
-    const end = Math.min(begin + blockSize, logits.length)
+    const end = Math.min(begin + vocabularyBlock, logits.length)
     let token = begin
     for (; token < end && this.#count < k; token++) {
       if (!Number.isNaN(logits[token]!)) this.#add(token, logits[token]!)
@@ -106,5 +109,3 @@ export class TopTokens {
     this.#logits[at] = logit
   }
 }
-
-const blockSize = 1024

@@ -23,12 +23,19 @@ export const feedForwardNodes = (
     const bias = hasBias ? biasName(at(name)) : null
     return linear(x, { matrix: matrices(at(name)), bias }, at(`${name}.y`))
   }
+  const split: Node = {
+    operator: 'Split',
+    inputs: [at('gate_up.y')],
+    outputs: [at('gate'), at('up')],
+    attributes: { axis: { int: -1 }, num_outputs: { int: 2 } },
+  }
   return [
-    ...project(hidden, 'gate', hasMlpBias),
-    ...project(hidden, 'up', hasMlpBias),
-    { operator: 'Sigmoid', inputs: [at('gate.y')], outputs: [at('sigmoid')] },
-    { operator: 'Mul', inputs: [at('gate.y'), at('sigmoid')], outputs: [at('silu')] },
-    { operator: 'Mul', inputs: [at('silu'), at('up.y')], outputs: [at('gated')] },
+    // One product of both: the input is rounded once, and threads meet once.
+    ...project(hidden, 'gate_up', hasMlpBias),
+    split,
+    { operator: 'Sigmoid', inputs: [at('gate')], outputs: [at('sigmoid')] },
+    { operator: 'Mul', inputs: [at('gate'), at('sigmoid')], outputs: [at('silu')] },
+    { operator: 'Mul', inputs: [at('silu'), at('up')], outputs: [at('gated')] },
     ...project(at('gated'), 'down', hasMlpBias && addsDownBias),
   ]
 }

@@ -14,7 +14,7 @@ import {
 } from './weight-format.ts'
 
 /** Raised whenever what a conversion writes changes: older ones are then made anew. */
-export const formatVersion = 6
+export const formatVersion = 7
 
 /** Files of a converted model's folder; where several ranks share it, each has its own weights. */
 export const graphFiles = {
@@ -69,6 +69,8 @@ export type Manifest = {
   readonly pipelineParallelSize: number
   readonly dtype: WeightDtype
   readonly quantization: Quantization
+  /** See WeightFormat (weight-format.ts). */
+  readonly embeddingQuantization: Quantization
   /** What was given in place of the model's own rotary scaling. */
   readonly ropeOverride: RopeOverride | null
   readonly hiddenSize: number
@@ -121,6 +123,7 @@ export const parseManifest = (path: string, text: string): Manifest => {
     pipelineParallelSize: ranks('pipelineParallelSize'),
     dtype: oneOf('dtype', weightDtypes),
     quantization: oneOf('quantization', quantizations),
+    embeddingQuantization: oneOf('embeddingQuantization', quantizations),
     ropeOverride: parseRopeOverride(file),
     hiddenSize: file.requiredCount('hiddenSize'),
     intermediateSize: file.requiredCount('intermediateSize'),

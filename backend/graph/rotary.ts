@@ -14,7 +14,8 @@ const positionsPerPiece = 8192
 
 /**
  * [maxPositions, headDim / 2], piece by piece: `table(position · frequency) · amplitude`, rounded to
- * float32 at each step as transformers' rotary embeddings do, so that far positions agree with it.
+ * float32 at each step as transformers' rotary embeddings do, so that far positions agree with it. Rows of
+ * positions that no sequence comes to take disk, but no memory: ONNX Runtime maps the file.
  */
 export function* rotaryTable(
   config: ModelConfig,

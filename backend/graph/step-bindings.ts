@@ -1,19 +1,11 @@
-/**
- * The graph bound to the memory of its inputs and outputs, once for each form of a step: which
- * slots, how many tokens. All forms share the same buffers; a step writes its numbers and runs.
- */
+/** The memory that a whole model's steps read and write, and its graph bound to it for each form of them. */
 import type { Binding } from '../onnxruntime/binding.ts'
 import type { Environment } from '../onnxruntime/environment.ts'
 import type { Session } from '../onnxruntime/session.ts'
-import { Tensor, type TensorData } from '../onnxruntime/tensor.ts'
+import type { Tensor } from '../onnxruntime/tensor.ts'
 import { cacheNames } from './attention.ts'
+import { BoundForms, type MakeTensor } from './bound-forms.ts'
 import type { KvCache } from './kv-cache.ts'
-
-/**
- * Forms kept at a time. One costs 4 values a layer, about 50 kB for 32 layers, and as much time to
- * make as a few operators: far less than the step it is for.
- */
-const maxBindings = 64
 
 /**
  * Rows of a step are the slots from `firstSlot` on; each has `numTokens` new tokens. Of all of these
@@ -46,15 +38,12 @@ export class StepBindings {
   /** [numLogits, vocabSize] */
   readonly logits: Float32Array
 
-  readonly #environment: Environment
   readonly #session: Session
   readonly #cache: KvCache
   readonly #vocabSize: number
-  /** Least recently used first. */
-  readonly #bindings = new Map<string, Binding>()
+  readonly #forms: BoundForms<StepForm, { readonly binding: Binding }>
 
   constructor(environment: Environment, session: Session, cache: KvCache, sizes: StepSizes) {
-    this.#environment = environment
     this.#session = session
     this.#cache = cache
     this.#vocabSize = sizes.vocabSize
@@ -62,52 +51,34 @@ export class StepBindings {
     this.lastPositions = new Int32Array(sizes.maxRows)
     this.logitsRows = new BigInt64Array(sizes.maxLogits)
     this.logits = new Float32Array(sizes.maxLogits * sizes.vocabSize)
+    this.#forms = new BoundForms(environment, (form, tensor) => [
+      { binding: this.#bind(form, tensor) },
+    ])
   }
 
   /** @throws OrtError */
   run(form: StepForm): void {
     const key = `${form.firstSlot} ${form.numRows} ${form.numTokens} ${form.numLogits}`
-    const binding = this.#bindings.get(key) ?? this.#bind(form)
-    this.#bindings.delete(key)
-    this.#bindings.set(key, binding)
-    const [oldest] = this.#bindings.keys()
-    if (this.#bindings.size > maxBindings && oldest !== undefined) {
-      this.#bindings.get(oldest)?.close()
-      this.#bindings.delete(oldest)
-    }
-    binding.run()
+    for (const { binding } of this.#forms.of(key, form)) binding.run()
   }
 
-  #bind({ firstSlot, numRows, numTokens, numLogits }: StepForm): Binding {
-    const tensors: Tensor[] = []
-    const tensor = (data: TensorData, dims: readonly number[]): Tensor => {
-      const made = new Tensor(this.#environment, data, dims)
-      tensors.push(made)
-      return made
+  #bind({ firstSlot, numRows, numTokens, numLogits }: StepForm, tensor: MakeTensor): Binding {
+    const vocabSize = this.#vocabSize
+    const inputs: Record<string, Tensor> = {
+      input_ids: tensor(this.inputIds.subarray(0, numRows * numTokens), [numRows, numTokens]),
+      seqlens_k: tensor(this.lastPositions.subarray(0, numRows), [numRows]),
+      total_sequence_length: tensor(this.totalLength, [1]),
+      logits_rows: tensor(this.logitsRows.subarray(0, numLogits), [numLogits]),
     }
-    try {
-      const vocabSize = this.#vocabSize
-      const inputs: Record<string, Tensor> = {
-        input_ids: tensor(this.inputIds.subarray(0, numRows * numTokens), [numRows, numTokens]),
-        seqlens_k: tensor(this.lastPositions.subarray(0, numRows), [numRows]),
-        total_sequence_length: tensor(this.totalLength, [1]),
-        logits_rows: tensor(this.logitsRows.subarray(0, numLogits), [numLogits]),
-      }
-      const outputs: Record<string, Tensor> = {
-        logits: tensor(this.logits.subarray(0, numLogits * vocabSize), [numLogits, vocabSize]),
-      }
-      for (const [layer, { keys, values, dims }] of this.#cache
-        .rows(firstSlot, numRows)
-        .entries()) {
-        const { past, present } = cacheNames(layer)
-        // The same tensor as input and output: the operator sees it and writes in place.
-        inputs[past.key] = outputs[present.key] = tensor(keys, dims)
-        inputs[past.value] = outputs[present.value] = tensor(values, dims)
-      }
-      return this.#session.bind(inputs, outputs)
-    } finally {
-      // The binding holds the memory and the values that it needs.
-      for (const made of tensors) made.close()
+    const outputs: Record<string, Tensor> = {
+      logits: tensor(this.logits.subarray(0, numLogits * vocabSize), [numLogits, vocabSize]),
     }
+    for (const [layer, { keys, values, dims }] of this.#cache.rows(firstSlot, numRows).entries()) {
+      const { past, present } = cacheNames(layer)
+      // The same tensor as input and output: the operator sees it and writes in place.
+      inputs[past.key] = outputs[present.key] = tensor(keys, dims)
+      inputs[past.value] = outputs[present.value] = tensor(values, dims)
+    }
+    return this.#session.bind(inputs, outputs)
   }
 }

@@ -11,13 +11,28 @@ export type WeightDtype = (typeof weightDtypes)[number]
 export const quantizations = ['none', 'int8', 'int4'] as const
 export type Quantization = (typeof quantizations)[number]
 
+/** Of embedding and output head, where the other matrices are quantised. */
+export const embeddingQuantizations = ['int8', 'int4'] as const satisfies readonly Quantization[]
+export type EmbeddingQuantization = (typeof embeddingQuantizations)[number]
+
 export type WeightFormat = {
   /** Of matrices that are not quantised. Vectors and tables are small and stay float32. */
   readonly dtype: WeightDtype
+  /** Of the layers' matrices. */
   readonly quantization: Quantization
+  /** Of embedding and output head: `none` where `quantization` is. */
+  readonly embeddingQuantization: Quantization
 }
 
-export const plainFormat: WeightFormat = { dtype: 'float32', quantization: 'none' }
+export const plainFormat: WeightFormat = {
+  dtype: 'float32',
+  quantization: 'none',
+  embeddingQuantization: 'none',
+}
+
+/** Embedding and head keep 8 bits where the layers have 4: an error of the head is an error of the logits. */
+export const defaultEmbeddingQuantization = (quantization: Quantization): Quantization =>
+  quantization === 'none' ? 'none' : 'int8'
 
 /** How one weight is stored. */
 export type Encoding = WeightDtype | 'int8' | 'int4'
@@ -32,21 +47,23 @@ export const quantizationBlock = 32
 export type WeightRole = 'vector' | 'matrix' | 'token'
 
 /**
- * Rows of a token matrix are looked up one by one and so must be whole blocks; and they keep 8 bits where
- * the layers have 4, since an error of the head is an error of the logits.
+ * Rows of a token matrix are looked up one by one, and so must be whole blocks to be quantised.
  * @param columns of the matrix
  */
 export const encodingOf = (role: WeightRole, columns: number, format: WeightFormat): Encoding => {
   if (role === 'vector') return 'float32'
-  if (format.quantization === 'none') return format.dtype
-  if (role === 'matrix') return format.quantization
-  return columns % quantizationBlock === 0 ? 'int8' : format.dtype
+  const isToken = role === 'token'
+  const quantization = isToken ? format.embeddingQuantization : format.quantization
+  if (quantization === 'none' || (isToken && !isWholeBlocks(columns))) return format.dtype
+  return quantization
 }
 
 export const bitsOf = { int8: 8, int4: 4 } as const satisfies Partial<Record<Encoding, number>>
 
 export const isQuantized = (encoding: Encoding): encoding is keyof typeof bitsOf =>
   Object.hasOwn(bitsOf, encoding)
+
+export const isWholeBlocks = (columns: number): boolean => columns % quantizationBlock === 0
 
 /** Blocks of a row; the last one may be padded. */
 export const blocksOf = (columns: number): number => Math.ceil(columns / quantizationBlock)

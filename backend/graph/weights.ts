@@ -96,6 +96,7 @@ const layerWeights = (config: ModelConfig, plan: RankPlan, layer: number): Unenc
     scale('key_norm', 'self_attn.k_norm', headDim),
   ]
   const qkv = { 'self_attn.q_proj': queries, 'self_attn.k_proj': keys, 'self_attn.v_proj': keys }
+  const gateUp = { 'mlp.gate_proj': ffn, 'mlp.up_proj': ffn }
   const fromHidden = { size: hiddenSize }
   const fromHeads = { size: queries.size, columns: queries.rows }
   const fromFfn = { size: ffn.size, columns: ffn.rows }
@@ -106,8 +107,7 @@ const layerWeights = (config: ModelConfig, plan: RankPlan, layer: number): Unenc
     ...(config.hasQueryKeyNorm ? headNorms : []),
     ...linear('output', fromHeads, { 'self_attn.o_proj': hidden }, share.hasOutputBias),
     scale('mlp_norm', 'post_attention_layernorm', hiddenSize),
-    ...linear('gate', fromHidden, { 'mlp.gate_proj': ffn }, config.hasMlpBias),
-    ...linear('up', fromHidden, { 'mlp.up_proj': ffn }, config.hasMlpBias),
+    ...linear('gate_up', fromHidden, gateUp, config.hasMlpBias),
     ...linear('down', fromFfn, { 'mlp.down_proj': hidden }, hasDownBias),
   ]
 }

@@ -169,4 +169,8 @@ const finishReason = (end: GenerationEnd): FinishReason => {
 }
 
 const engineFailed = () =>
-  new ApiError(500, 'The engine failed while it answered.', { code: 'engine_failed' })
+  new ApiError(500, 'The engine failed while it answered.', {
+    code: 'engine_failed',
+    // Tokens may have been computed.
+    shouldRetry: false,
+  })

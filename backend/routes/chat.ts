@@ -17,7 +17,10 @@ import { generationHandler } from './generation.ts'
 export const chat = (deps: BackendDeps): Handler<BackendEnv> =>
   generationHandler(deps, {
     parse: parseChatRequest,
-    prompt: (model, request) => ({ tokens: chatPrompt(model, request.messages), echo: null }),
+    prompt: async (model, { messages }, signal) => ({
+      tokens: await chatPrompt(model, messages, signal),
+      echo: null,
+    }),
     promptField: 'messages',
     idPrefix: 'chatcmpl',
     format: chatFormat,

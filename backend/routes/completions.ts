@@ -24,8 +24,12 @@ export const completions = (deps: BackendDeps): Handler<BackendEnv> =>
     format: completionFormat,
   })
 
-const promptOf = (model: LoadedModel, { prompt, echo }: CompletionRequest): Prompt => {
-  const tokens = completionPrompt(model, prompt)
+const promptOf = async (
+  model: LoadedModel,
+  { prompt, echo }: CompletionRequest,
+  signal: AbortSignal,
+): Promise<Prompt> => {
+  const tokens = await completionPrompt(model, prompt, signal)
   const text = () => (typeof prompt === 'string' ? prompt : model.tokenizer.decode(tokens))
   return { tokens, echo: echo ? text() : null }
 }

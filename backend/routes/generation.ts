@@ -19,7 +19,7 @@ import { readJson } from './read-json.ts'
 /** Where the routes differ. */
 export type GenerationRoute<Request> = {
   readonly parse: (body: unknown) => Request
-  readonly prompt: (model: LoadedModel, request: Request) => Prompt
+  readonly prompt: (model: LoadedModel, request: Request, signal: AbortSignal) => Promise<Prompt>
   /** The request field that holds the prompt, for errors. */
   readonly promptField: 'messages' | 'prompt'
   readonly idPrefix: string
@@ -34,7 +34,7 @@ export const generationHandler =
   async (c) => {
     const request = route.parse(await readJson(c.req.raw))
     requireModel(model, request.model)
-    const prompt = route.prompt(model, request)
+    const prompt = await route.prompt(model, request, c.req.raw.signal)
     const id = c.get('requestId')
     const work = generationRequests(model, id, prompt, request, route.promptField, {
       cacheSalt: c.req.header(tenantHeader) ?? '',

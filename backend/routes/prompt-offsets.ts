@@ -1,5 +1,6 @@
 /** Where in the prompt's text each of its tokens begins. */
 import { isContinuation, type TokenNames } from './choice-logprobs.ts'
+import { shownBytes } from './shown-bytes.ts'
 
 const encoder = new TextEncoder()
 
@@ -10,21 +11,28 @@ export const promptOffsets = (
   text: string,
 ): number[] => {
   const bytes = encoder.encode(text)
+  const ofTokens = tokens.map((token) => tokenizer.tokenBytes(token))
+  const inText = ofTokens.map((own, index) => (tokenizer.isSpecial(tokens[index]!) ? noBytes : own))
+  const shown = shownBytes(inText, text)
   let at = 0
   /** Characters that begin before `at`. */
   let characters = 0
-  return tokens.map((token) => {
+  return tokens.map((token, index) => {
     const rest = bytes.subarray(at)
     const [first] = rest
+    const isSpecial = tokenizer.isSpecial(token)
+    const own = isSpecial ? ofTokens[index]! : shown[index]!.bytes
     // A token that begins inside a character begins where the character does.
-    const isInside = first !== undefined && isContinuation(first)
+    const isInside = shown[index]!.isInside || (first !== undefined && isContinuation(first))
     const textOffset = characters - (isInside ? 1 : 0)
-    const length = lengthIn(rest, tokenizer.tokenBytes(token), tokenizer.isSpecial(token))
+    const length = lengthIn(rest, own, isSpecial)
     for (const byte of rest.subarray(0, length)) if (!isContinuation(byte)) characters++
     at += length
     return textOffset
   })
 }
+
+const noBytes = new Uint8Array()
 
 /** How much of the text is the token's: what it stands for, unless the tokenizer changed or added it. */
 const lengthIn = (rest: Uint8Array, token: Uint8Array, isSpecial: boolean): number => {

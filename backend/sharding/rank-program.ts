@@ -4,6 +4,7 @@
  */
 import { join } from 'node:path'
 import { cacheNames } from '../graph/attention.ts'
+import { BoundForms, type MakeTensor } from '../graph/bound-forms.ts'
 import type { CacheDtype } from '../graph/cache-dtype.ts'
 import { KvCache } from '../graph/kv-cache.ts'
 import { rankFiles, type Manifest } from '../graph/manifest.ts'
@@ -13,12 +14,9 @@ import { maxLogitsRows } from '../graph/step-limits.ts'
 import type { Binding } from '../onnxruntime/binding.ts'
 import { Environment } from '../onnxruntime/environment.ts'
 import { Session } from '../onnxruntime/session.ts'
-import { Tensor, type TensorData } from '../onnxruntime/tensor.ts'
+import type { Tensor } from '../onnxruntime/tensor.ts'
 import type { MicroBatch } from './micro-batches.ts'
 import { layerMaxima, type StepMemory, type StepMemorySizes } from './step-memory.ts'
-
-/** Forms of a micro-batch that are kept bound; see graph/step-bindings.ts. */
-const maxForms = 64
 
 export type RankOptions = StepMemorySizes & {
   readonly folder: string
@@ -48,8 +46,7 @@ export class RankProgram {
   readonly #environment = new Environment()
   readonly #cache: KvCache
   readonly #segments: readonly LoadedSegment[]
-  /** Least recently used first. */
-  readonly #forms = new Map<string, readonly BoundSegment[]>()
+  readonly #forms: BoundForms<MicroBatch, BoundSegment>
 
   readonly #tokens: Int32Array
   readonly #pastLengths: Int32Array
@@ -67,6 +64,7 @@ export class RankProgram {
     const { plan, manifest, slots, capacity } = options
     this.#options = options
     this.#memory = memory
+    this.#forms = new BoundForms(this.#environment, (batch, tensor) => this.#bind(batch, tensor))
     this.#tokens = new Int32Array(memory.tokens)
     this.#pastLengths = new Int32Array(memory.pastLengths)
     this.#sharedLogits = new Float32Array(memory.logits)
@@ -203,45 +201,23 @@ export class RankProgram {
   #form(batch: MicroBatch): readonly BoundSegment[] {
     const { firstSlot, numRows, numTokens, firstToken } = batch
     const key = `${firstSlot} ${numRows} ${numTokens} ${firstToken} ${computedPerRow(batch)}`
-    const form = this.#forms.get(key) ?? this.#bind(batch)
-    this.#forms.delete(key)
-    this.#forms.set(key, form)
-    const [oldest] = this.#forms.keys()
-    if (this.#forms.size > maxForms && oldest !== undefined) {
-      for (const { binding } of this.#forms.get(oldest) ?? []) binding.close()
-      this.#forms.delete(oldest)
-    }
-    return form
+    return this.#forms.of(key, batch)
   }
 
-  #bind(batch: MicroBatch): BoundSegment[] {
-    const tensors: Tensor[] = []
-    const tensor = (data: TensorData, dims: readonly number[]): Tensor => {
-      const made = new Tensor(this.#environment, data, dims)
-      tensors.push(made)
-      return made
-    }
-    try {
-      const common = this.#commonTensors(batch, tensor)
-      return this.#segments.map((segment) => {
-        const { session, blocks, hasHead } = segment
-        const all = { ...common, ...this.#partTensors(batch, segment, tensor) }
-        const pick = (names: readonly string[]): Record<string, Tensor> =>
-          Object.fromEntries(Object.entries(all).filter(([name]) => names.includes(name)))
-        const binding = session.bind(pick(session.inputNames), pick(session.outputNames))
-        return { isHeadAlone: hasHead && blocks.length === 0, binding }
-      })
-    } finally {
-      // The bindings hold the memory and the values that they need.
-      for (const made of tensors) made.close()
-    }
+  #bind(batch: MicroBatch, tensor: MakeTensor): BoundSegment[] {
+    const common = this.#commonTensors(batch, tensor)
+    return this.#segments.map((segment) => {
+      const { session, blocks, hasHead } = segment
+      const all = { ...common, ...this.#partTensors(batch, segment, tensor) }
+      const pick = (names: readonly string[]): Record<string, Tensor> =>
+        Object.fromEntries(Object.entries(all).filter(([name]) => names.includes(name)))
+      const binding = session.bind(pick(session.inputNames), pick(session.outputNames))
+      return { isHeadAlone: hasHead && blocks.length === 0, binding }
+    })
   }
 
   /** What is the same for all segments, by the names of inputs and outputs. */
-  #commonTensors(
-    batch: MicroBatch,
-    tensor: (data: TensorData, dims: readonly number[]) => Tensor,
-  ): Record<string, Tensor> {
+  #commonTensors(batch: MicroBatch, tensor: MakeTensor): Record<string, Tensor> {
     const { firstSlot, numRows, numTokens } = batch
     const { plan } = this.#options
     const numLogits = numRows * computedPerRow(batch)
@@ -269,7 +245,7 @@ export class RankProgram {
   #partTensors(
     { numRows, numTokens, firstToken }: MicroBatch,
     { source, target, embeds, hasHead }: LoadedSegment,
-    tensor: (data: TensorData, dims: readonly number[]) => Tensor,
+    tensor: MakeTensor,
   ): Record<string, Tensor> {
     const { plan, manifest } = this.#options
     const { tensorParallelSize, tensorRank } = plan

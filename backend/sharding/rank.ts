@@ -2,7 +2,7 @@
 import { workerData } from 'node:worker_threads'
 import type { MicroBatch } from './micro-batches.ts'
 import { RankProgram, type RankOptions } from './rank-program.ts'
-import { AbortedError, Signals } from './signals.ts'
+import { AbortedError, firstCount, Signals } from './signals.ts'
 import { readCommand, type StepMemory } from './step-memory.ts'
 
 export type RankThreadData = {
@@ -14,7 +14,7 @@ export type RankThreadData = {
 const { options, memory, spins }: RankThreadData = workerData
 const { rank, stage, tensorParallelSize } = options.plan
 
-/** @param numBefore micro-batches of all steps before this one */
+/** @param numBefore the count of micro-batches before this step */
 const doStep = (
   program: RankProgram,
   signals: Signals,
@@ -34,10 +34,10 @@ const doStep = (
 
 const run = (signals: Signals): void => {
   const program = new RankProgram(options, memory)
-  let numMicroBatches = 0
+  let numMicroBatches = firstCount
   try {
     signals.complete(rank)
-    for (let number = 1; ; number = (number + 1) | 0) {
+    for (let number = (firstCount + 1) | 0; ; number = (number + 1) | 0) {
       signals.waitForCommand(number)
       const command = readCommand(memory, number)
       if (command.kind === 'close') break

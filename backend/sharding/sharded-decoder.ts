@@ -14,7 +14,7 @@ import {
   type MicroBatch,
 } from './micro-batches.ts'
 import type { RankThreadData } from './rank.ts'
-import { Signals } from './signals.ts'
+import { AbortedError, firstCount, Signals } from './signals.ts'
 import {
   createStepMemory,
   layerMaxima,
@@ -93,7 +93,7 @@ export class ShardedDecoder {
     supervisor.once('exit', () => {
       if (!this.#isClosed) onEnd?.(this.#signals.failure ?? new Error('all ranks have ended'))
     })
-    this.#waitFor(0)
+    this.#waitFor(firstCount)
   }
 
   /** See {@link Decoder.maxLogits}. */
@@ -157,6 +157,7 @@ export class ShardedDecoder {
    * @throws Error when none is in flight, AbortedError
    */
   finishDecode(): Float32Array {
+    this.#checkOpen()
     const first = this.#inFlight.shift()
     if (first === undefined) throw new Error('no decode is in flight')
     const { number, firstSlot, numRows } = first
@@ -193,12 +194,16 @@ export class ShardedDecoder {
     )
   }
 
-  /** Waits until the ranks have let go of the model, unless one has failed. Idempotent. */
+  /** Waits until the ranks have let go of the model, unless one fails. Idempotent. */
   close(): void {
     if (this.#isClosed) return
     this.#isClosed = true
-    // After a failure the ranks end by themselves.
-    if (!this.#signals.hasFailed) this.#command({ kind: 'close' })
+    try {
+      this.#command({ kind: 'close' })
+    } catch (error) {
+      // After a failure, old or new, the ranks end by themselves.
+      if (!(error instanceof AbortedError)) throw error
+    }
   }
 
   #checkOpen(): void {
@@ -232,7 +237,7 @@ export class ShardedDecoder {
     return number
   }
 
-  /** Until all ranks have done the command of this number; 0 is loading. */
+  /** Until all ranks have done the command of this number; the first one is loading. */
   #waitFor(number: number): void {
     for (let rank = 0; rank < this.#numRanks; rank++) this.#signals.waitForCompleted(rank, number)
   }

@@ -19,6 +19,9 @@ const ofStage = { done: 0, arrived: 1, generation: 2 } as const
 const numGeneral = Object.keys(general).length
 const numOfStage = Object.keys(ofStage).length
 
+/** What commands, their completion and micro-batches are counted from: the wrap comes at once, not after months. */
+export const firstCount = 2 ** 31 - 100
+
 const maxFailureBytes = 2048
 
 /** A notification may come just before the wait for it: who waits looks again after this long. */
@@ -33,10 +36,16 @@ export const beatMs = 500
  */
 const maxSilentLooks = 60
 
-export const signalMemory = (numStages: number, numRanks: number): SignalMemory => ({
-  counters: new SharedArrayBuffer((numGeneral + numStages * numOfStage + numRanks) * stride * 4),
-  failure: new SharedArrayBuffer(maxFailureBytes),
-})
+export const signalMemory = (numStages: number, numRanks: number): SignalMemory => {
+  const numCounters = numGeneral + numStages * numOfStage + numRanks
+  const counters = new Int32Array(new SharedArrayBuffer(numCounters * stride * 4))
+  counters[generalWord('command')] = firstCount
+  for (let stage = 0; stage < numStages; stage++) counters[stageWord(stage, 'done')] = firstCount
+  for (let rank = 0; rank < numRanks; rank++) {
+    counters[rankWord(counters, rank, numRanks)] = firstCount
+  }
+  return { counters: counters.buffer, failure: new SharedArrayBuffer(maxFailureBytes) }
+}
 
 /** A thread has failed, and with it the model. */
 export class AbortedError extends Error {
@@ -74,18 +83,14 @@ export class Signals {
     this.#spins = spins
   }
 
-  /** The number of the command given last. */
+  /** The number of the command given last; {@link firstCount}: none was. */
   get command(): number {
     return Atomics.load(this.#counters, generalWord('command'))
   }
 
-  get hasFailed(): boolean {
-    return Atomics.load(this.#counters, generalWord('aborted')) !== 0
-  }
-
   /** Why the first thread has failed; null while none has. */
   get failure(): AbortedError | null {
-    if (!this.hasFailed) return null
+    if (Atomics.load(this.#counters, generalWord('aborted')) === 0) return null
     const length = Atomics.load(this.#counters, generalWord('failureLength'))
     // Text is decoded from memory that nobody shares.
     const reason = new TextDecoder().decode(this.#failure.slice(0, length))
@@ -164,7 +169,8 @@ export class Signals {
   }
 
   /**
-   * Returns when the stage's output of so many micro-batches is there, counted over all commands.
+   * Returns when the stage's output of so many micro-batches is there, counted from {@link firstCount} on
+   * over all commands.
    * @throws AbortedError
    */
   waitForMicroBatches(stage: number, numMicroBatches: number): void {

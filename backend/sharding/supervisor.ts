@@ -12,7 +12,7 @@ const { ranks }: { readonly ranks: readonly RankThreadData[] } = workerData
 /** A rank ends by itself only when it was told to close, and after it has. */
 const hasClosed = ({ options, memory }: RankThreadData, signals: Signals): boolean => {
   const { command } = signals
-  if (command === 0 || readCommand(memory, command).kind !== 'close') return false
+  if (readCommand(memory, command).kind !== 'close') return false
   return signals.hasCompleted(options.plan.rank, command)
 }
 

@@ -39,8 +39,21 @@ export const decodeBytes = (bytes: Uint8Array): string => {
   return parts.join('')
 }
 
+/**
+ * Bytes at `at`, where no character is, that begin one which is cut off: TextDecoder makes one U+FFFD of
+ * them. At least 1, also where nothing begins.
+ */
+export const cutOffLength = (bytes: Uint8Array, at: number): number => {
+  for (let length = 3; length > 1; length--) {
+    // Whatever may follow them, two of these may.
+    const completed = Uint8Array.of(...bytes.subarray(at, at + length), 0x80, 0x80)
+    if (characterLength(completed, 0) > length) return length
+  }
+  return 1
+}
+
 /** Bytes of the UTF-8 character at `at`; 0: there is none (cut off, overlong, a surrogate, too large). */
-const characterLength = (bytes: Uint8Array, at: number): number => {
+export const characterLength = (bytes: Uint8Array, at: number): number => {
   const lead = bytes[at]!
   if (lead < 0x80) return 1
   const length = lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf5 ? 4 : 0

@@ -21,16 +21,20 @@ export type TextFormat = {
 /**
  * What a GGUF file says of itself, or what the folder's files say.
  * @param model a model folder, or a .gguf file
+ * @param maxSeconds that encoding a text may take; default: as long as anybody may wait
  * @throws ModelFolderError
  */
-export const loadTextFormat = async (model: string): Promise<TextFormat> => {
+export const loadTextFormat = async (model: string, maxSeconds?: number): Promise<TextFormat> => {
   const path = await findGguf(model)
   if (path === null) {
-    return { tokenizer: timeLimited(loadTokenizer(model)), chatTemplate: ChatTemplate.load(model) }
+    return {
+      tokenizer: timeLimited(loadTokenizer(model), maxSeconds),
+      chatTemplate: ChatTemplate.load(model),
+    }
   }
   const vocabulary = await readGgufVocabulary(path)
   return {
-    tokenizer: timeLimited(ggufTokenizer(path, vocabulary)),
+    tokenizer: timeLimited(ggufTokenizer(path, vocabulary), maxSeconds),
     chatTemplate: ggufChatTemplate(path, vocabulary),
   }
 }

@@ -12,7 +12,7 @@ import type { Hello } from '../../shared/tunnel/hello.ts'
 import { feedSession, socketTransport } from '../../shared/tunnel/socket-transport.ts'
 import type { CountDelivery } from './count-delivery.ts'
 import type { Renewal, TunnelLogin } from './login.ts'
-import type { ProxyRoute } from './proxy.ts'
+import type { ProxyAgent, ProxyRoute } from './proxy.ts'
 import { refusalReason } from './refusal.ts'
 import { retryAfterMs, type Ended } from './retry.ts'
 
@@ -36,12 +36,15 @@ export type ConnectionOptions = {
   readonly counts?: CountDelivery
 }
 
+const tooLate = 'the handshake has timed out'
+
 export class Connection {
   /** Resolves when the attempt or the connection is over. */
   readonly ended: Promise<Ended>
   readonly #ended = Promise.withResolvers<Ended>()
   readonly #options: ConnectionOptions
   readonly #socket: WebSocket
+  readonly #agent: ProxyAgent | undefined
   #session: BackendSession | undefined
   #lastError = ''
   #upSinceMs: number | undefined
@@ -51,14 +54,18 @@ export class Connection {
   constructor(options: ConnectionOptions) {
     this.ended = this.#ended.promise
     this.#options = options
+    const agent = options.proxy?.newAgent()
+    this.#agent = agent
     this.#socket = new WebSocket(options.url, [protocolName], {
       headers: options.loginHeaders,
-      ...(options.proxy && { agent: options.proxy.agent }),
+      ...(agent && { agent }),
       // Token streams are small and many: compression costs memory and delay.
       perMessageDeflate: false,
       maxPayload: limits.messageBytes,
       handshakeTimeout: options.timing.handshakeMs,
     })
+    const late = setTimeout(() => agent?.abandon(tooLate), options.timing.handshakeMs)
+    this.#socket.on('upgrade', () => clearTimeout(late))
     this.#socket.on('open', () => this.#onOpen())
     this.#socket.on('error', (error) => {
       // 'close' follows, and tells.
@@ -68,6 +75,7 @@ export class Connection {
       void this.#onRefused(response)
     })
     this.#socket.on('close', () => {
+      clearTimeout(late)
       if (!this.#session) this.#ended.resolve({ kind: 'unreachable', reason: this.#lastError })
     })
   }
@@ -89,10 +97,15 @@ export class Connection {
       await this.ended
       clearTimeout(timer)
     } else {
-      this.#socket.terminate()
+      this.#giveUp()
       await this.ended
     }
     await this.#drained
+  }
+
+  #giveUp(): void {
+    this.#agent?.abandon('given up')
+    this.#socket.terminate()
   }
 
   async #onRefused(response: IncomingMessage): Promise<void> {

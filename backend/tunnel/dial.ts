@@ -21,6 +21,8 @@ export type DialOptions = {
   readonly proxy?: ProxySettings | null
   /** Served model names. */
   readonly models: readonly string[]
+  /** Names of exposed HTTP services. */
+  readonly services?: readonly string[]
   readonly handler: TunnelHandler
   readonly log: Log
   /** Names this process; a new one for each start. Default a random UUID. */
@@ -180,7 +182,7 @@ class Dialler implements Tunnel {
       generation: ++this.#generation,
       connectionIndex,
       models,
-      services: [],
+      services: this.#options.services ?? [],
       capabilities: [],
       maxStreams,
       windowBytes: limits.requestWindowBytes,

@@ -4,6 +4,7 @@
  */
 import { Agent } from 'node:https'
 import { BlockList, isIP, isIPv6 } from 'node:net'
+import type { Duplex } from 'node:stream'
 
 export type ProxySettings = {
   /** With user and password, if it wants them. Never logged. */
@@ -46,24 +47,51 @@ const isDecodable = (text: string): boolean => {
   }
 }
 
+/** Node's agent, for one attempt. */
+export class ProxyAgent extends Agent {
+  readonly #sockets = new Set<Duplex>()
+
+  override createConnection(...args: Parameters<Agent['createConnection']>) {
+    const socket = super.createConnection(...args)
+    if (socket) {
+      this.#sockets.add(socket)
+      // Nobody else may listen yet, or any longer, when it is abandoned.
+      socket.on('error', () => {})
+      socket.once('close', () => this.#sockets.delete(socket))
+    }
+    return socket
+  }
+
+  /** Ends the attempt: Node 24 waits for ever if nothing comes after the proxy's 200. */
+  abandon(reason: string): void {
+    for (const socket of this.#sockets) socket.destroy(new Error(reason))
+  }
+}
+
 /** The way through the proxy to `gateway`, a wss:// address. */
 export class ProxyRoute {
-  readonly agent: Agent
   readonly #proxy: URL
   readonly #gateway: URL
+  readonly #bypassList: string
 
   constructor({ url, noProxy }: ProxySettings, gateway: URL) {
     this.#proxy = url
     this.#gateway = gateway
-    this.agent = new Agent({
-      proxyEnv: { https_proxy: url.href, no_proxy: bypassList(noProxy, gateway) },
+    this.#bypassList = bypassList(noProxy, gateway)
+  }
+
+  newAgent(): ProxyAgent {
+    return new ProxyAgent({
+      proxyEnv: { https_proxy: this.#proxy.href, no_proxy: this.#bypassList },
     })
   }
 
   /** What went wrong between us and the gateway, without any secret. */
   explain(error: Error): string {
-    const proxy = `the proxy ${this.#proxy.protocol}//${this.#proxy.host}`
-    if (!('code' in error)) return error.message
+    const address = `${this.#proxy.protocol}//${this.#proxy.host}`
+    const proxy = `the proxy ${address}`
+    // A time-out, mostly: whose silence it was is not known.
+    if (!('code' in error)) return `${error.message} (https_proxy is ${address})`
     if (error.code !== 'ERR_PROXY_TUNNEL') {
       return this.#isOfProxy(error) ? `${proxy}: ${error.message}` : error.message
     }

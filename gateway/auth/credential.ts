@@ -1,5 +1,6 @@
 /**
- * The secrets that clients present (`brw_…`) and that backends derive their keys from (`brt_…`).
+ * The secrets that clients present (`brw_…`), that backends derive their keys from (`brt_…`) and that let
+ * visitors in to exposed services (`brs_…`).
  *
  * After the prefix come 30 random base62 characters (178 bits) and 6 of a CRC-32 over all before
  * them, as in GitHub's tokens: mistyped or invented ones are turned down without a look into the
@@ -10,7 +11,7 @@ import { crc32 } from 'node:zlib'
 import { base62, randomBase62 } from '../ids.ts'
 import type { Pepper } from './pepper.ts'
 
-const prefixes = { apiKey: 'brw_', enrolmentSecret: 'brt_' } as const
+const prefixes = { apiKey: 'brw_', enrolmentSecret: 'brt_', serviceGrant: 'brs_' } as const
 
 export type CredentialKind = keyof typeof prefixes
 
@@ -27,6 +28,10 @@ const checksum = (text: string): string => {
   }
   return digits
 }
+
+/** Whether a text looks like a secret of ours, of whichever kind. */
+export const isCredentialText = (text: string): boolean =>
+  Object.values(prefixes).some((prefix) => text.startsWith(prefix))
 
 /** A secret that no log, template or JSON can show by accident. */
 export class Credential {

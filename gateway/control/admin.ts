@@ -1,5 +1,6 @@
 /** Administration of a gateway: the same whether one is running or not. */
 import type { Credential } from '../auth/credential.ts'
+import type { GrantAdmin } from '../services/grant-admin.ts'
 
 export type ApiKeyInfo = {
   readonly id: string
@@ -47,6 +48,8 @@ export interface Admin {
   listBackends(): Promise<readonly BackendInfo[]>
   /** Cuts the backend's connection as well. Fails on an unknown id. */
   revokeBackend(id: string): Promise<BackendInfo>
+  /** Who may visit exposed services. */
+  readonly grants: GrantAdmin
   /** Idempotent. */
   close(): void
 }

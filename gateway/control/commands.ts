@@ -1,5 +1,6 @@
 /** `burrow keys …` and `burrow backends …`: what they print. */
 import type { Admin, ApiKeyInfo, BackendInfo } from './admin.ts'
+import { table, type Printed } from './table.ts'
 
 export const adminCommands = {
   keys: ['create', 'list', 'revoke'],
@@ -15,19 +16,14 @@ export type AdminCommand = {
   readonly scope: readonly string[] | null
   /** Of `revoke`. */
   readonly id: string | undefined
-  readonly json: boolean
 }
 
-/** Runs the command and returns what to print. @throws ApiError or Error that says what is wrong */
-export const runAdminCommand = async (admin: Admin, command: AdminCommand): Promise<string> => {
-  const result = await results[command.noun](admin, command)
-  return command.json ? JSON.stringify(result.json) : result.text
-}
-
-type Result = { readonly json: unknown; readonly text: string }
+/** @throws ApiError or Error that says what is wrong */
+export const runAdminCommand = (admin: Admin, command: AdminCommand): Promise<Printed> =>
+  results[command.noun](admin, command)
 
 const results = {
-  keys: async (admin: Admin, command: AdminCommand): Promise<Result> => {
+  keys: async (admin: Admin, command: AdminCommand): Promise<Printed> => {
     if (command.verb === 'create') {
       const { key, secret } = await admin.createKey(requireName(command))
       return {
@@ -43,7 +39,7 @@ const results = {
     return { json: keys, text: table(['id', 'name', 'key', 'created', 'state'], keys.map(keyRow)) }
   },
 
-  backends: async (admin: Admin, command: AdminCommand): Promise<Result> => {
+  backends: async (admin: Admin, command: AdminCommand): Promise<Printed> => {
     if (command.verb === 'enroll') {
       const { backend, token } = await admin.enrollBackend(requireName(command), command.scope)
       return {
@@ -100,20 +96,4 @@ const stateOf = ({ connected, draining, revokedAt }: BackendInfo): string => {
 const loginOf = ({ login, hint }: BackendInfo): string => {
   if (login === 'secret') return `…${hint}`
   return login === 'none' ? 'enroll again' : login
-}
-
-/** Columns two spaces apart, as wide as their widest cell. */
-const table = (head: readonly string[], rows: readonly (readonly string[])[]): string => {
-  const lines = [head, ...rows]
-  const widths = head.map((_, column) =>
-    Math.max(...lines.map((line) => line[column]?.length ?? 0)),
-  )
-  return lines
-    .map((line) =>
-      line
-        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-        .join('  ')
-        .trimEnd(),
-    )
-    .join('\n')
 }

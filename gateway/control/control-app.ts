@@ -7,6 +7,7 @@ import { fields } from '../../shared/parse.ts'
 import { errorFields } from '../error-fields.ts'
 import { readBody } from '../read-body.ts'
 import type { Admin } from './admin.ts'
+import { grantRoutes } from './grant-routes.ts'
 
 /** 256 model names of 256 characters. */
 const maxBodyBytes = 128 * 1024
@@ -39,6 +40,8 @@ export const createControlApp = (admin: Admin, log: Log): Hono => {
     log.info('backend revoked', { backend: backend.id, name: backend.name })
     return c.json(backend)
   })
+
+  app.route('/services', grantRoutes(admin.grants, log))
 
   app.notFound((c) => errorResponse(new ApiError(404, `there is no ${c.req.method} ${c.req.path}`)))
   app.onError((error) => {

@@ -6,6 +6,7 @@ import type { Pepper } from '../auth/pepper.ts'
 import * as apiKeys from '../db/api-keys.ts'
 import * as backends from '../db/backends.ts'
 import type { Database } from '../db/database.ts'
+import { DatabaseGrantAdmin, type GrantAdmin } from '../services/grant-admin.ts'
 import { newId } from '../ids.ts'
 import { limits } from '../../shared/tunnel/limits.ts'
 import type { ConnectedBackend } from '../tunnel/backend-connection.ts'
@@ -18,6 +19,8 @@ export type RunningGateway = {
   keyRevoked(keyId: string): void
   /** Cuts the backend's connections. */
   backendLoginRevoked(backendId: string): void
+  /** Ends the grant's running visits. */
+  grantRevoked(id: string): void
   connected(): readonly (ConnectedBackend & { readonly isDraining: boolean })[]
 }
 
@@ -28,16 +31,23 @@ export type DatabaseAdminOptions = {
   readonly now: () => number
   /** Null when no gateway runs in this process. */
   readonly gateway: RunningGateway | null
+  /** Where visitors find a service; null: nowhere. */
+  readonly linkOf: (service: string, secret: Credential) => string | null
   readonly onClose: () => void
 }
 
 const healthTimeoutMs = 1500
 
 export class DatabaseAdmin implements Admin {
+  readonly grants: GrantAdmin
   readonly #options: DatabaseAdminOptions
 
   constructor(options: DatabaseAdminOptions) {
     this.#options = options
+    this.grants = new DatabaseGrantAdmin({
+      ...options,
+      grantRevoked: (id) => options.gateway?.grantRevoked(id),
+    })
   }
 
   async createKey(name: string): Promise<CreatedApiKey> {

@@ -18,7 +18,8 @@ export const openAdmin = async (home: string): Promise<Admin> => {
   if (await isListening(socketPath)) return new RemoteAdmin(socketCall(socketPath))
   const pepper = await openPepper(pepperPath(home))
   const { db, close } = await openDatabase(databasePath(home))
-  return new DatabaseAdmin({ db, pepper, now: Date.now, gateway: null, onClose: close })
+  const linkOf = () => null
+  return new DatabaseAdmin({ db, pepper, now: Date.now, gateway: null, linkOf, onClose: close })
 }
 
 /** False where there is no socket, or one that a dead process left behind. */

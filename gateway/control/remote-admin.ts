@@ -1,6 +1,7 @@
 /** Administration of a gateway that runs elsewhere, through its control API. */
 import { ApiError } from '../../shared/errors.ts'
 import { Credential, type CredentialKind } from '../auth/credential.ts'
+import { RemoteGrants } from './remote-grants.ts'
 import type { Admin, ApiKeyInfo, BackendInfo, CreatedApiKey, EnrolledBackend } from './admin.ts'
 
 /** Longer than the gateway waits for its backends' health. */
@@ -15,6 +16,7 @@ export type AdminAnswer = { readonly status: number; readonly value: unknown }
 export type AdminCall = (method: string, path: string, body?: unknown) => Promise<AdminAnswer>
 
 export class RemoteAdmin implements Admin {
+  readonly grants = new RemoteGrants((method, path, body) => this.#call(method, path, body))
   readonly #send: AdminCall
 
   constructor(send: AdminCall) {

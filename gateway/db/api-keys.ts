@@ -1,19 +1,25 @@
 /** Queries about API keys. */
 import { and, asc, eq, isNull, sql } from 'drizzle-orm'
 import type { Database } from './database.ts'
+import { preparedOnce } from './prepared.ts'
 import { apiKeys } from './schema.ts'
 
 export type ApiKeyRow = typeof apiKeys.$inferSelect
+
+const activeByDigest = preparedOnce((db) =>
+  db
+    .select({ id: apiKeys.id, name: apiKeys.name })
+    .from(apiKeys)
+    .where(and(eq(apiKeys.digest, sql.placeholder('digest')), isNull(apiKeys.revokedAt)))
+    .prepare(),
+)
 
 /** The key whose secret has this digest, unless it was revoked. */
 export const findActiveApiKey = async (
   db: Database,
   digest: string,
 ): Promise<{ id: string; name: string } | null> => {
-  const [row] = await db
-    .select({ id: apiKeys.id, name: apiKeys.name })
-    .from(apiKeys)
-    .where(and(eq(apiKeys.digest, digest), isNull(apiKeys.revokedAt)))
+  const [row] = await activeByDigest(db).all({ digest })
   return row ?? null
 }
 

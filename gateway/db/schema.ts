@@ -41,6 +41,21 @@ export const backends = sqliteTable(
   ],
 )
 
+/** Who may visit an exposed service: a secret for a time. */
+export const serviceGrants = sqliteTable('service_grants', {
+  id: text('id').primaryKey(),
+  service: text('service').notNull(),
+  /** The operator's note of whom it is for. */
+  name: text('name').notNull(),
+  /** HMAC-SHA-256 of the secret under the pepper, in hex. */
+  digest: text('digest').notNull().unique(),
+  pepperVersion: text('pepper_version').notNull(),
+  hint: text('hint').notNull(),
+  createdAt: integer('created_at').notNull(),
+  expiresAt: integer('expires_at').notNull(),
+  revokedAt: integer('revoked_at'),
+})
+
 /** How a forwarded request ended. */
 export const outcomes = ['completed', 'cancelled', 'failed'] as const
 

@@ -2,11 +2,21 @@
 import { createMiddleware } from 'hono/factory'
 import { ApiError } from '../../shared/errors.ts'
 import { errorResponse } from '../../shared/openai/error.ts'
+import type { ActiveRequests } from '../active-requests.ts'
 
-/** 503 once `isDraining` says so; kept-alive connections close, as the next may lead elsewhere. */
-export const refuseWhileDraining = (isDraining: () => boolean) =>
+/**
+ * 503 once `isDraining` says so; kept-alive connections close, as the next may lead elsewhere. What was
+ * let in is entered until its answer begins: the drain waits for it.
+ */
+export const refuseWhileDraining = (
+  isDraining: () => boolean,
+  active: Pick<ActiveRequests, 'arrived'>,
+) =>
   createMiddleware(async (c, next) => {
-    if (!isDraining()) await next()
+    if (!isDraining()) {
+      const answering = active.arrived()
+      await next().finally(answering)
+    }
     // It may have begun to drain while this request ran.
     if (!isDraining()) return undefined
     if (!c.finalized) c.res = draining()

@@ -10,6 +10,7 @@ import type { Log } from '../../shared/log.ts'
 import { asApiError, errorBody } from '../../shared/openai/error.ts'
 import { protocolName, tunnelPath } from '../../shared/tunnel/handshake.ts'
 import { defaultTiming, limits, type Timing } from '../../shared/tunnel/limits.ts'
+import { closeCodes } from '../../shared/tunnel/error.ts'
 import { feedSession, socketTransport } from '../../shared/tunnel/socket-transport.ts'
 import type { BackendLogin } from '../auth/backend-login.ts'
 import { ClientAddresses } from '../client-address.ts'
@@ -79,33 +80,43 @@ export class TunnelAcceptor {
   }
 
   async #accept(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
-    const admission = await this.#admit(request).catch(asApiError)
-    if (admission instanceof ApiError) refuse(socket, admission)
-    else if (!socket.destroyed) this.#upgrade(request, socket, head, admission)
+    const address = this.#addresses.of(request)
+    const waitMs = address === null ? 0 : this.#attempts.waitMs(address)
+    const failed = () => address !== null && this.#attempts.failed(address)
+    const admission = await this.#admit(request, waitMs).catch(asApiError)
+    if (admission instanceof ApiError) {
+      if (admission.status === 401) failed()
+      refuse(socket, admission)
+    } else if (!socket.destroyed) {
+      this.#upgrade(request, socket, head, admission, failed)
+    }
   }
 
   /** @throws ApiError */
-  async #admit(request: IncomingMessage): Promise<Admitted> {
+  async #admit(request: IncomingMessage, waitMs: number): Promise<Admitted> {
     const { login, log, now = Date.now } = this.#options
     checkProtocol(headerOf(request))
-    const address = this.#addresses.of(request)
-    const onRefused = () => address !== null && this.#attempts.failed(address)
-    const waitMs = address === null ? 0 : this.#attempts.waitMs(address)
     if (waitMs > 0) throw tooOften(waitMs)
-    const caller = await this.#identify(request).catch((error: unknown) => {
-      if (error instanceof ApiError && error.status === 401) onRefused()
-      throw error
-    })
+    const caller = await this.#identify(request)
     return 'grant' in caller
       ? new TokenAdmission(caller.grant, { login, log, now })
-      : new TunnelKeyAdmission({ login, log, backendName: caller.backendName, onRefused })
+      : new TunnelKeyAdmission({ login, log, backendName: caller.backendName })
   }
 
-  #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, admission: Admitted): void {
+  #upgrade(
+    request: IncomingMessage,
+    socket: Duplex,
+    head: Buffer,
+    admission: Admitted,
+    failed: () => void,
+  ): void {
     const { registry, log } = this.#options
     this.#sockets.handleUpgrade(request, socket, head, (webSocket) => {
       const session = registry.connect(admission.identity, socketTransport(webSocket), admission)
       admission.watch(session)
+      void session.closed.then(({ code }) => {
+        if (!admission.identity && !ownReasons.includes(code)) failed()
+      })
       webSocket.on('error', (error) => {
         const backend = admission.identity?.name
         log.warn('tunnel socket failed', { backend, error: error.message })
@@ -146,6 +157,9 @@ const headerOf =
   ({ headers }: IncomingMessage): HeaderOf =>
   (name) =>
     headers[name]?.toString()
+
+/** A stranger that ended so has not failed: the gateway had no time or place for it. */
+const ownReasons: readonly number[] = [closeCodes.GOING_AWAY, closeCodes.INTERNAL_ERROR]
 
 const unavailable = (message: string) =>
   new ApiError(503, message, { type: 'service_unavailable_error', retryAfterSeconds: 1 })

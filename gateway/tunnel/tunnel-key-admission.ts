@@ -6,7 +6,6 @@ import type { Grant } from '../auth/backend-login.ts'
 import {
   checked,
   confirmGrant,
-  isRefusal,
   scopeProblem,
   unauthorized,
   type Admission,
@@ -18,8 +17,6 @@ import type { BackendIdentity } from './backend-connection.ts'
 export type TunnelKeyAdmissionOptions = AdmissionOptions & {
   /** As in the upgrade request. */
   readonly backendName: string
-  /** It has not the key, or may not come with it. */
-  readonly onRefused: () => void
 }
 
 export class TunnelKeyAdmission implements Admission {
@@ -43,14 +40,12 @@ export class TunnelKeyAdmission implements Admission {
   }
 
   async admit(hello: Hello): Promise<BackendIdentity | Refusal> {
-    const { login, log, backendName, onRefused } = this.#options
-    const answer = await checked(log, async (): Promise<BackendIdentity | Refusal> => {
+    const { login, log, backendName } = this.#options
+    return checked(log, async (): Promise<BackendIdentity | Refusal> => {
       this.#grant = await login.withTunnelKey(backendName)
       const { backendId, name } = this.#grant
       return scopeProblem(this.#grant, hello) ?? { backendId, name }
     })
-    if (isRefusal(answer)) onRefused()
-    return answer
   }
 
   async confirm(): Promise<Refusal | undefined> {
@@ -63,10 +58,7 @@ export class TunnelKeyAdmission implements Admission {
   }
 
   async #verify(nonce: Uint8Array, { proof, instanceId }: Hello): Promise<boolean> {
-    const { login, backendName, onRefused } = this.#options
-    const input = { nonce, backendName, instanceId }
-    const isProof = proof !== undefined && (await login.isProof(proof, input))
-    if (!isProof) onRefused()
-    return isProof
+    const { login, backendName } = this.#options
+    return proof !== undefined && login.isProof(proof, { nonce, backendName, instanceId })
   }
 }

@@ -128,12 +128,7 @@ export class HubSockets {
 
   #withTunnelKey(backendName: string): TunnelKeyAdmission {
     // The Worker counts failed attempts, and does not hear of this one: the proof cannot be guessed.
-    return new TunnelKeyAdmission({
-      login: this.#options.login,
-      log,
-      backendName,
-      onRefused: () => {},
-    })
+    return new TunnelKeyAdmission({ login: this.#options.login, log, backendName })
   }
 }
 

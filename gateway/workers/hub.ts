@@ -63,7 +63,10 @@ export class Hub extends DurableObject<Bindings> {
       db,
       pepper,
       now,
+      // Exposed services are served on Node alone: nobody visits one here.
+      linkOf: () => null,
       gateway: {
+        grantRevoked: () => {},
         keyRevoked: (id) => active.revokeKey(id, revokedKey()),
         backendLoginRevoked: (id) => registry.disconnect(id, 'the backend was revoked'),
         connected: () => registry.backends(),

@@ -10,11 +10,17 @@ export type ErrorBody = {
   }
 }
 
-/** Anything but an {@link ApiError} is an internal error whose details stay in the log. */
+/**
+ * Anything but an {@link ApiError} is an internal error whose details stay in the log. The request may have
+ * run before it.
+ */
 export const asApiError = (error: unknown): ApiError =>
   error instanceof ApiError
     ? error
-    : new ApiError(500, 'The server had an error while processing your request.', { cause: error })
+    : new ApiError(500, 'The server had an error while processing your request.', {
+        cause: error,
+        shouldRetry: false,
+      })
 
 export const errorBody = (error: ApiError): ErrorBody => ({
   error: { message: error.message, type: error.type, param: error.param, code: error.code },

@@ -51,6 +51,7 @@ test('a flag beats its variable, and an empty one is none', () => {
     BURROW_PIPELINE_PARALLEL_SIZE: '2',
     BURROW_DTYPE: 'float16',
     BURROW_QUANTIZATION: 'int8',
+    BURROW_EMBEDDING_QUANTIZATION: 'int4',
     BURROW_ROPE_SCALING: 'yarn',
     BURROW_ROPE_FACTOR: '4',
   }
@@ -67,6 +68,7 @@ test('a flag beats its variable, and an empty one is none', () => {
   expect(parseBackendConfig(flags, env)).toEqual({
     gateways: [{ url: 'wss://g/tunnel', credential: { kind: 'enrolment', secret: 'brt_flag' } }],
     proxy: null,
+    services: new Map(),
     tunnelConnections: 3,
     weight: 1,
     drainTimeoutMs: 30_000,
@@ -85,6 +87,7 @@ test('a flag beats its variable, and an empty one is none', () => {
       pipelineParallelSize: 3,
       dtype: 'float16',
       quantization: 'int4',
+      embeddingQuantization: 'int4',
       ropeOverride: { type: 'yarn', factor: 8 },
     },
   })

@@ -18,6 +18,7 @@ const nothingSaid = {
   pipelineParallelSize: undefined,
   dtype: undefined,
   quantization: undefined,
+  embeddingQuantization: undefined,
   ropeOverride: undefined,
 }
 
@@ -64,14 +65,32 @@ test('all that is wrong is told together', () => {
   ])
 })
 
+test('embedding and head have bits of their own only beside quantised layers, and no fewer', () => {
+  const parse = (flags: object) => () =>
+    parseShardConfig([bundledModelFolder], { out: '/out', ...flags }, {})
+  expect(parse({ quantization: 'int4', 'embedding-quantization': 'int4' })()).toMatchObject({
+    conversion: { quantization: 'int4', embeddingQuantization: 'int4' },
+  })
+  const reason = ': embedding and head are quantised where the layers are, and to no fewer bits'
+  expect(problems(parse({ quantization: 'int8', 'embedding-quantization': 'int4' }))).toEqual([
+    `--embedding-quantization int4 goes with --quantization int4${reason}`,
+  ])
+  expect(problems(parse({ 'embedding-quantization': 'int8' }))).toEqual([
+    `--embedding-quantization int8 goes with --quantization int8 or int4${reason}`,
+  ])
+  expect(problems(parse({ quantization: 'int4', 'embedding-quantization': 'none' }))).toEqual([
+    '--embedding-quantization must be one of int8, int4, not none',
+  ])
+})
+
 test('its folder is served without the original, and only as it is', async () => {
   const root = tempFolder()
   const model = join(root, 'model')
   cpSync(bundledModelFolder, model, { recursive: true })
   const out = join(root, 'out')
-  const conversion = { ...nothingSaid, pipelineParallelSize: 2, quantization: 'int8' } as const
+  const conversion = { ...nothingSaid, pipelineParallelSize: 2, quantization: 'int4' } as const
   const said = await run({ model, out, conversion })
-  expect(said).toContain(`${out}: 2 ranks of float16, quantization int8, `)
+  expect(said).toContain(`${out}: 2 ranks of float16, quantization int4 with int8 embedding, `)
   expect(said).toContain(`Serve it: burrow up --model ${out}\n`)
   const before = await loadTextFormat(model)
   const generation = await readGenerationConfig(model)
@@ -95,11 +114,15 @@ test('its folder is served without the original, and only as it is', async () =>
   expect((await open({ dtype: 'auto', pipelineParallelSize: 2 })).manifest).toMatchObject({
     pipelineParallelSize: 2,
     dtype: 'float16',
-    quantization: 'int8',
+    quantization: 'int4',
+    embeddingQuantization: 'int8',
   })
   await expect(open({ dtype: 'float32', tensorParallelSize: 2 })).rejects.toThrow(
     'it was converted before, and cannot be served with --tensor-parallel-size 2, but it has 1; ' +
       '--dtype float32, but it has float16: leave that out, or convert the original model anew',
+  )
+  await expect(open({ quantization: 'int4', embeddingQuantization: 'int4' })).rejects.toThrow(
+    'with --embedding-quantization int4, but it has int8: leave that out',
   )
   await expect(open({ ropeOverride: { type: 'yarn', factor: 2 } })).rejects.toThrow(
     "--rope-scaling yarn by 2, but it has the model's own",
@@ -117,12 +140,18 @@ test('a cache has a folder for each form, and is used again', async () => {
       { modelFolder: bundledModelFolder, home, conversion: { ...nothingSaid, ...flags } },
       silentLog,
     )
-  const forms = [{}, { dtype: 'float32' }, { quantization: 'int4' }, { pipelineParallelSize: 2 }]
+  const forms = [
+    {},
+    { dtype: 'float32' },
+    { quantization: 'int4' },
+    { quantization: 'int4', embeddingQuantization: 'int4' },
+    { pipelineParallelSize: 2 },
+  ]
   const opened = []
   for (const form of forms) opened.push((await open(form)).graphFolder)
-  expect(new Set(opened).size).toBe(4)
+  expect(new Set(opened).size).toBe(5)
   expect((await open({ quantization: 'int4' })).manifest.quantization).toBe('int4')
-  expect(readdirSync(join(home, 'models'))).toHaveLength(4)
+  expect(readdirSync(join(home, 'models'))).toHaveLength(5)
 })
 
 test('a folder that only looks like a conversion is not replaced', async () => {

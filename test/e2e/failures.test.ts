@@ -172,6 +172,36 @@ describe('a thread of the engine dies', () => {
   )
 })
 
+describe.runIf(process.platform === 'linux')('a thread of the engine never returns', () => {
+  const folder = makeTempFolder()
+  const kill: Kill = { rank: null, at: 'step', how: 'native', file: join(folder, 'kill') }
+  let burrow: RunningBurrow
+  beforeAll(async () => {
+    burrow = await RunningBurrow.start(['--step-timeout', '2'], {
+      BURROW_TEST_KILLS: JSON.stringify([kill]),
+      NODE_OPTIONS: `--import ${killerScript}`,
+    })
+  })
+  afterAll(async () => {
+    await burrow.stop()
+    removeFolder(folder)
+  })
+
+  test('its requests fail, and another process takes its place', async () => {
+    const ask = () => burrow.post('/v1/chat/completions', { ...sum(burrow.model), temperature: 0 })
+    arm(kill)
+    const answer = await ask()
+    expect(answer.status).toBe(500)
+    expect(await answer.json()).toMatchObject({ error: { code: 'engine_failed' } })
+    await burrow.process.printed(/backend process ended.*cannot be ended/)
+    const answered = await eventually(async () => {
+      const response = await ask()
+      return response.status === 200 && response.json()
+    }, 15_000)
+    expect(answered).toMatchObject({ choices: [{ message: { content: '3+5=8' } }] })
+  })
+})
+
 describe('two sides apart, a relay between them', () => {
   const home = makeTempFolder()
   let gateway: BurrowProcess
@@ -240,7 +270,7 @@ describe('two sides apart, a relay between them', () => {
     expect(answered).toMatchObject({ choices: [{ message: { content: '3+5=8' } }] })
   })
 
-  test('a revoked key stops its running stream within a second, and is refused from then on', async () => {
+  test('a revoked key stops its running stream, and is refused from then on', async () => {
     const second = await runJson(['keys', 'create', '--name', 'short-lived', '--home', home])
     const response = await fetch(`${url}/v1/chat/completions`, {
       method: 'POST',
@@ -260,11 +290,10 @@ describe('two sides apart, a relay between them', () => {
     const reader = new SseReader(response)
     await reader.next()
     await runJson(['keys', 'revoke', second.id, '--home', home])
-    const revokedAt = performance.now()
     const events = await reader.rest()
-    expect(performance.now() - revokedAt).toBeLessThan(1_000)
+    // An answer that was left to its end would have it.
     expect(events).not.toContain('[DONE]')
-    expect(JSON.parse(events.at(-1) ?? '')).toHaveProperty('error')
+    expect(JSON.parse(events.at(-1) ?? '')).toMatchObject({ error: { code: 'invalid_api_key' } })
     const refused = await fetch(`${url}/v1/models`, {
       headers: { authorization: `Bearer ${second.key}` },
     })

@@ -35,3 +35,20 @@ test('it is idle exactly when every request has finished', async () => {
   await idle
   expect(active.count).toBe(0)
 })
+
+test('all are placed when each has its backend, was turned down, or is over', async () => {
+  const active = new ActiveRequests()
+  await active.allPlaced()
+  const arrived = active.arrived()
+  const first = active.start('key_1')
+  const second = active.start('key_2')
+  let isPlaced = false
+  const allPlaced = active.allPlaced().then(() => (isPlaced = true))
+  first.placed()
+  first.placed()
+  second.finish()
+  await new Promise((resolve) => setImmediate(resolve))
+  expect([isPlaced, active.count]).toEqual([false, 1])
+  arrived()
+  await allPlaced
+})

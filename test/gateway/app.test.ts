@@ -43,7 +43,14 @@ const testApp = async (backends: ConnectedBackend[] = []) => {
     now: Date.now,
     isDraining: () => state.isDraining,
   })
-  const admin = new DatabaseAdmin({ db, pepper, now: Date.now, gateway: null, onClose: () => {} })
+  const admin = new DatabaseAdmin({
+    db,
+    pepper,
+    now: Date.now,
+    gateway: null,
+    linkOf: () => null,
+    onClose: () => {},
+  })
   const { key, secret } = await admin.createKey('test')
   const authorization = `Bearer ${secret.reveal()}`
   return { app, admin, key, secret, headers: { authorization }, logged, state }

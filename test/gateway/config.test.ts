@@ -9,16 +9,20 @@ test('a flag beats its variable, and a variable the default', () => {
     host: '127.0.0.1',
     port: 8080,
     home: resolve('.burrow'),
+    drainTimeoutMs: 30_000,
     tunnelKeys: [],
     trustedProxies: [],
+    services: { domain: null, ports: new Map() },
   })
   const env = { BURROW_HOST: '0.0.0.0', BURROW_PORT: '9000', BURROW_HOME: '' }
   expect(parseGatewayConfig({ port: '0', home: '/data' }, env)).toEqual({
     host: '0.0.0.0',
     port: 0,
     home: '/data',
+    drainTimeoutMs: 30_000,
     tunnelKeys: [],
     trustedProxies: [],
+    services: { domain: null, ports: new Map() },
   })
 })
 

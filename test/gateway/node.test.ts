@@ -175,12 +175,11 @@ test('close hurries a drain on', async () => {
   await connectBackend(gateway.url, gateway.token, handler)
   const answer = await gateway.post(chat, { model: 'tiger', stream: true })
   await ready
-  const drained = gateway.drain(60_000)
-  const before = performance.now()
+  // Far longer than this test may take.
+  const drained = gateway.drain(600_000)
   await gateway.close()
   await drained
 
-  expect(performance.now() - before).toBeLessThan(2000)
   expect(await answer.text()).toContain('gateway_draining')
 })
 

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import OpenAI, { APIError, AuthenticationError, InternalServerError, NotFoundError } from 'openai'
 import { expect, test } from 'vitest'
 import type { TunnelHandler } from '../../shared/tunnel/exchange.ts'
@@ -20,8 +21,8 @@ const streaming = (...texts: string[]): TunnelHandler => {
 
 const messages = [{ role: 'user' as const, content: '3+5=?' }]
 
-const withClient = async (maxRetries = 0) => {
-  const gateway = await testGateway()
+const withClient = async (maxRetries = 0, options: Parameters<typeof testGateway>[0] = {}) => {
+  const gateway = await testGateway(options)
   const baseURL = `${gateway.url}/v1`
   return { gateway, client: new OpenAI({ baseURL, apiKey: gateway.key.reveal(), maxRetries }) }
 }
@@ -42,6 +43,34 @@ test('the official client lists the models and streams a chat', async () => {
 
   expect(models.data.map(({ id }) => id)).toEqual(['tiger'])
   expect(text).toBe(' 3+5=8')
+})
+
+test('the official client passes over the comments of a silent stream, early and between its events', async () => {
+  const answerTiming = { headMs: 10, keepAliveMs: 10, stallMs: 60_000 }
+  const { gateway, client } = await withClient(0, { answerTiming })
+  await connectBackend(gateway.url, gateway.token, async () => {
+    await sleep(60)
+    const chunks = [chunk(' 3+5'), chunk('=8'), 'data: [DONE]\n\n']
+    const body = new ReadableStream<Uint8Array>({
+      async pull(controller) {
+        await sleep(60)
+        controller.enqueue(new TextEncoder().encode(chunks.shift()))
+        if (chunks.length === 0) controller.close()
+      },
+    })
+    return new Response(body, { headers: { 'content-type': 'text/event-stream' } })
+  })
+  const raw = gateway.post('/v1/chat/completions', { model: 'tiger', messages, stream: true })
+  const stream = await client.chat.completions.create({ model: 'tiger', messages, stream: true })
+  let text = ''
+  for await (const { choices } of stream) text += choices[0]?.delta.content
+
+  expect(text).toBe(' 3+5=8')
+  const parts = (await (await raw).text()).split('\n\n')
+  expect(parts[0]).toBe(': keep-alive')
+  expect(parts.lastIndexOf(': keep-alive')).toBeGreaterThan(
+    parts.findIndex((part) => part.startsWith('data:')),
+  )
 })
 
 test('the official client knows our errors, and a broken stream is one', async () => {

@@ -50,9 +50,12 @@ export class RunningBurrow {
     this.admin = fields.admin
   }
 
-  static async start(args: readonly string[] = []): Promise<RunningBurrow> {
+  static async start(
+    args: readonly string[] = [],
+    env: Readonly<Record<string, string>> = {},
+  ): Promise<RunningBurrow> {
     const home = makeTempFolder()
-    const process = new BurrowProcess(['up', '--port', '0', '--home', home, ...args])
+    const process = new BurrowProcess(['up', '--port', '0', '--home', home, ...args], env)
     const [, url = '', model = ''] = await process.printed(/Burrow is up: (\S+)\/v1 serves (\S+)/)
     const [key] = await process.printed(/brw_\w+/)
     return new RunningBurrow({ process, home, url, key, model, admin: await openAdmin(home) })

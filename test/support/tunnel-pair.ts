@@ -1,6 +1,7 @@
 /** Both ends of a tunnel over a real socket on 127.0.0.1. */
 import { once } from 'node:events'
-import { createServer } from 'node:http'
+import { createServer, type RequestListener } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { dial, type DialOptions, type Tunnel } from '../../backend/tunnel/dial.ts'
 import type { TunnelLogin } from '../../backend/tunnel/login.ts'
@@ -46,7 +47,9 @@ export type TestGatewayOptions = Partial<Omit<TunnelAcceptorOptions, 'login'>> &
   /** In place of accepting `token-NAME` as the token of backend NAME. */
   readonly authenticate?: (token: string) => Promise<BackendIdentity | null>
   /** In place of both. */
-  readonly login?: Partial<TunnelAcceptorOptions['login']>
+  readonly login?: TunnelAcceptorOptions['login']
+  /** Serves wss:// with them. */
+  readonly tls?: { readonly key: string; readonly cert: string }
 }
 
 const tokenOwner = async (token: string): Promise<BackendIdentity | null> => {
@@ -57,7 +60,7 @@ const tokenOwner = async (token: string): Promise<BackendIdentity | null> => {
 /** Accepts `token-NAME` as the token of backend NAME. */
 export const startGateway = async (
   timing: Timing = defaultTiming,
-  { authenticate = tokenOwner, login, ...options }: TestGatewayOptions = {},
+  { authenticate = tokenOwner, login, tls, ...options }: TestGatewayOptions = {},
   atPort = 0,
 ): Promise<TestGateway> => {
   const log = memoryLog()
@@ -66,7 +69,7 @@ export const startGateway = async (
     registry,
     log,
     timing,
-    login: {
+    login: login ?? {
       withToken: async (token) => {
         const identity = await authenticate(token)
         if (!identity) throw new LoginRefused('This gateway does not know this backend token.')
@@ -76,11 +79,11 @@ export const startGateway = async (
       isProof: async () => false,
       isInForce: async () => true,
       hasTunnelKey: false,
-      ...login,
     },
     ...options,
   })
-  const server = createServer((_request, response) => response.writeHead(404).end())
+  const notFound: RequestListener = (_request, response) => response.writeHead(404).end()
+  const server = tls ? createTlsServer(tls, notFound) : createServer(notFound)
   server.on('upgrade', (request, socket, head) => {
     if (!acceptor.handleUpgrade(request, socket, head)) socket.end('HTTP/1.1 404 Not Found\r\n\r\n')
   })
@@ -89,7 +92,7 @@ export const startGateway = async (
   const { port } = server.address() as AddressInfo
   return {
     port,
-    url: `ws://127.0.0.1:${port}/tunnel`,
+    url: `${tls ? 'wss' : 'ws'}://127.0.0.1:${port}/tunnel`,
     registry,
     log,
     async close() {

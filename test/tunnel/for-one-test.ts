@@ -3,7 +3,7 @@ import { onTestFinished } from 'vitest'
 import type { Tunnel } from '../../backend/tunnel/dial.ts'
 import type { TunnelHandler } from '../../shared/tunnel/exchange.ts'
 import { dialTest, startGateway, type TestGateway } from '../support/tunnel-pair.ts'
-import { startRelay } from '../support/tunnel-relay.ts'
+import { startRelay, type RelayOptions } from '../support/tunnel-relay.ts'
 
 export const gatewayFor = async (
   ...args: Parameters<typeof startGateway>
@@ -19,8 +19,8 @@ export const dialFor = (options: Parameters<typeof dialTest>[0]): Tunnel => {
   return tunnel
 }
 
-export const relayTo = async (gateway: TestGateway) => {
-  const relay = await startRelay(gateway.port)
+export const relayTo = async (gateway: TestGateway, options?: RelayOptions) => {
+  const relay = await startRelay(gateway.port, options)
   onTestFinished(() => relay.close())
   return { relay, url: `ws://127.0.0.1:${relay.port}/tunnel` }
 }

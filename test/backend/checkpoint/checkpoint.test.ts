@@ -4,6 +4,7 @@ import { expect, test } from 'vitest'
 import { Checkpoint } from '../../../backend/checkpoint/checkpoint.ts'
 import { findWeightFiles } from '../../../backend/checkpoint/weight-files.ts'
 import { ModelFolderError } from '../../../backend/model-folder-error.ts'
+import { readPlacedTensor } from '../../support/checkpoint-fixtures.ts'
 import { tempFolder } from '../../support/temp-folder.ts'
 import { safetensorsBytes, writeFloat32Tensors } from './write-safetensors.ts'
 
@@ -15,19 +16,13 @@ const tensor = (...values: number[]) => ({
 const writeIndex = (folder: string, index: unknown): void =>
   writeFileSync(join(folder, 'model.safetensors.index.json'), JSON.stringify(index))
 
-const read = async (checkpoint: Checkpoint, name: string): Promise<number[]> => {
-  const values: number[] = []
-  for await (const piece of checkpoint.readFloat32(name)) values.push(...piece)
-  return values
-}
-
 test('tensors come from all files that the index lists', async () => {
   const folder = tempFolder()
   writeFloat32Tensors(join(folder, 'b.safetensors'), { x: tensor(1, 2) })
   writeFloat32Tensors(join(folder, 'a.safetensors'), { y: tensor(3), z: tensor(4) })
   writeIndex(folder, { weight_map: { x: 'b.safetensors', y: 'a.safetensors', z: 'a.safetensors' } })
   const checkpoint = await Checkpoint.open(folder)
-  const values = [await read(checkpoint, 'x'), await read(checkpoint, 'y')]
+  const values = [readPlacedTensor(checkpoint, 'x'), readPlacedTensor(checkpoint, 'y')]
   const { paths } = await findWeightFiles(folder)
   await checkpoint.close()
   await checkpoint.close()
@@ -41,7 +36,7 @@ test('a single file needs no index', async () => {
   const folder = tempFolder()
   writeFloat32Tensors(join(folder, 'model.safetensors'), { x: tensor(5) })
   const checkpoint = await Checkpoint.open(folder)
-  expect(await read(checkpoint, 'x')).toEqual([5])
+  expect(readPlacedTensor(checkpoint, 'x')).toEqual([5])
   checkpoint.requireTensor('x', [1])
   expect(() => checkpoint.requireTensor('x', [1, 1])).toThrow(
     'tensor x is [1], but by its configuration it must be [1, 1]',
@@ -65,10 +60,10 @@ test('names that all objects have are names like others', async () => {
   const header = `{"__proto__":${entry(0)},"constructor":${entry(4)}}`
   writeFileSync(path, safetensorsBytes(header, new Uint8Array(Float32Array.of(1, 2).buffer)))
   const checkpoint = await Checkpoint.open(folder)
-  expect([await read(checkpoint, '__proto__'), await read(checkpoint, 'constructor')]).toEqual([
-    [1],
-    [2],
-  ])
+  expect([
+    readPlacedTensor(checkpoint, '__proto__'),
+    readPlacedTensor(checkpoint, 'constructor'),
+  ]).toEqual([[1], [2]])
   expect(() => checkpoint.requireTensor('toString', [1])).toThrow('have no tensor toString')
   await checkpoint.close()
 })

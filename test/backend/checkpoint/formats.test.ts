@@ -6,8 +6,13 @@ import { Checkpoint } from '../../../backend/checkpoint/checkpoint.ts'
 import { readConfigText } from '../../../backend/checkpoint/config-text.ts'
 import { parseConfig, type ModelConfig } from '../../../backend/checkpoint/config.ts'
 import { SafetensorsFile } from '../../../backend/checkpoint/safetensors-file.ts'
+import { TorchFile } from '../../../backend/checkpoint/torch-file.ts'
 import { convertModel } from '../../../backend/conversion/convert.ts'
-import { checkpointFixture, readTensor } from '../../support/checkpoint-fixtures.ts'
+import {
+  checkpointFixture,
+  readPlacedTensor,
+  readTensor,
+} from '../../support/checkpoint-fixtures.ts'
 import { tempFolder } from '../../support/temp-folder.ts'
 
 const others = ['torch', 'torch-shards', 'gguf', 'gguf/tiny.gguf']
@@ -28,12 +33,12 @@ test.each(others)('%s has the tensors of the safetensors file, whole and by rows
   for (const [tensor, { shape }] of expected.tensors) {
     checkpoint.requireTensor(tensor, shape)
     const values = await readTensor(expected, tensor)
-    expect(await readTensor(checkpoint, tensor)).toEqual(values)
+    expect(readPlacedTensor(checkpoint, tensor)).toEqual(values)
     const [height = 0, width = 1] = shape
     // Neither begin nor end at a head's border.
     const rows = { firstRow: 3, numRows: height - 7 }
     const cut = values.slice(3 * width, (height - 4) * width)
-    expect(await readTensor(checkpoint, tensor, rows)).toEqual(cut)
+    expect(readPlacedTensor(checkpoint, tensor, rows)).toEqual(cut)
   }
   await checkpoint.close()
   await expected.close()
@@ -50,7 +55,7 @@ test.each(others)('%s is converted to the same weights', async (name) => {
 })
 
 test('rows that a tensor does not have are refused', async () => {
-  const checkpoint = await Checkpoint.open(checkpointFixture('torch'))
+  const file = await TorchFile.open(checkpointFixture('torch/pytorch_model.bin'))
   for (const [firstRow, numRows] of [
     [0, 33],
     [32, 1],
@@ -59,19 +64,17 @@ test('rows that a tensor does not have are refused', async () => {
     [0, -1],
   ]) {
     const rows = { firstRow: firstRow ?? 0, numRows: numRows ?? 0 }
-    await expect(readTensor(checkpoint, 'model.norm.weight', rows)).rejects.toThrow(RangeError)
+    await expect(readTensor(file, 'model.norm.weight', rows)).rejects.toThrow(RangeError)
   }
-  expect(await readTensor(checkpoint, 'model.norm.weight', { firstRow: 32, numRows: 0 })).toEqual(
-    [],
-  )
-  await checkpoint.close()
+  expect(await readTensor(file, 'model.norm.weight', { firstRow: 32, numRows: 0 })).toEqual([])
+  await file.close()
 })
 
 test('of several formats in a folder safetensors win, then PyTorch', async () => {
   const folder = tempFolder()
   const tensors = async (): Promise<number[]> => {
     const checkpoint = await Checkpoint.open(folder)
-    const values = await readTensor(checkpoint, 'model.norm.weight')
+    const values = readPlacedTensor(checkpoint, 'model.norm.weight')
     await checkpoint.close()
     return values
   }

@@ -12,7 +12,7 @@ import { parseConfig } from '../../../backend/checkpoint/config.ts'
 import { convertModel } from '../../../backend/conversion/convert.ts'
 import { Decoder } from '../../../backend/graph/decoder.ts'
 import { loadTextFormat } from '../../../backend/tokenizer/load-tokenizer.ts'
-import { readTensor } from '../../support/checkpoint-fixtures.ts'
+import { readPlacedTensor } from '../../support/checkpoint-fixtures.ts'
 import { tempFolder } from '../../support/temp-folder.ts'
 import { randomWeights } from '../graph/random-weights.ts'
 import { writeFloat32Tensors, type Float32Tensors } from './write-safetensors.ts'
@@ -67,7 +67,7 @@ describe.each(Object.keys(cases.models))('%s', (name) => {
     const checkpoint = await Checkpoint.open(file)
     for (const [tensor, { shape, values }] of Object.entries(weights)) {
       checkpoint.requireTensor(tensor, shape)
-      expect([tensor, await readTensor(checkpoint, tensor)]).toEqual([tensor, [...values]])
+      expect([tensor, readPlacedTensor(checkpoint, tensor)]).toEqual([tensor, [...values]])
     }
     await checkpoint.close()
   })

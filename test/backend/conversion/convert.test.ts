@@ -17,6 +17,7 @@ import { lineLog } from '../../../shared/log.ts'
 import { convertModel } from '../../../backend/conversion/convert.ts'
 import { Decoder } from '../../../backend/graph/decoder.ts'
 import { readManifest } from '../../../backend/graph/manifest.ts'
+import type { FormatWish } from '../../../backend/conversion/format-wish.ts'
 import { ModelFolderError } from '../../../backend/model-folder-error.ts'
 import { tempFolder } from '../../support/temp-folder.ts'
 import { writeFloat32Tensors } from '../checkpoint/write-safetensors.ts'
@@ -50,12 +51,13 @@ test('a conversion leaves four files, and the manifest that it returns', async (
   const lines: string[] = []
   const manifest = await convertModel(checkpoint, out, { log: lineLog((l) => lines.push(l)) })
   expect(manifest).toEqual({
-    formatVersion: 6,
+    formatVersion: 7,
     fingerprint: expect.stringMatching(/^[0-9a-f]{64}$/),
     tensorParallelSize: 1,
     pipelineParallelSize: 1,
     dtype: 'float32',
     quantization: 'none',
+    embeddingQuantization: 'none',
     ropeOverride: null,
     hiddenSize: 64,
     intermediateSize: 80,
@@ -104,6 +106,37 @@ test('other rotary scaling than the last time makes a new conversion', async () 
     at,
   ])
   expect(await convertModel(checkpoint, out)).toEqual(plain)
+})
+
+test('embedding and head of 4 bits make a conversion of their own', async () => {
+  const { checkpoint, out } = folders()
+  model.write(checkpoint)
+  const format = { dtype: 'auto', quantization: 'int4' } as const
+  const convert = (more: Partial<FormatWish> = {}) =>
+    convertModel(checkpoint, out, { format: { ...format, ...more } })
+  const usual = await convert()
+  const small = await convert({ embeddingQuantization: 'int4' })
+  const at = writtenAt(out)
+  expect(await convert({ embeddingQuantization: 'int4' })).toEqual(small)
+  expect(writtenAt(out)).toBe(at)
+  expect(await convert({ embeddingQuantization: 'int8' })).toEqual(usual)
+  expect([usual, small]).toMatchObject([
+    { quantization: 'int4', embeddingQuantization: 'int8' },
+    { quantization: 'int4', embeddingQuantization: 'int4' },
+  ])
+})
+
+test('rows of the embedding that are no whole blocks stay as they are, and are refused where bits were asked for', async () => {
+  const { checkpoint, out } = folders()
+  new TinyLlama({ hidden_size: 48, num_attention_heads: 3, num_key_value_heads: 3 }).write(
+    checkpoint,
+  )
+  const format = { dtype: 'auto', quantization: 'int4' } as const
+  expect(await convertModel(checkpoint, out, { format })).toMatchObject({ quantization: 'int4' })
+  const asked = { ...format, embeddingQuantization: 'int4' } as const
+  await expect(convertModel(checkpoint, out, { format: asked })).rejects.toThrow(
+    'embedding and head have rows of its hidden size 48, no whole blocks of 32 for int4',
+  )
 })
 
 test.each<[string, (checkpoint: string, out: string) => void]>([

@@ -1,4 +1,5 @@
 /** What `--out` may be, and what is said where it cannot. */
+import { spawnSync } from 'node:child_process'
 import {
   existsSync,
   lstatSync,
@@ -11,6 +12,7 @@ import {
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { convertModel } from '../../../backend/conversion/convert.ts'
+import { mountPoints } from '../../../backend/conversion/out-folder.ts'
 import { tellFullDisk } from '../../../backend/conversion/full-disk.ts'
 import { verifyConversion } from '../../../backend/conversion/verify.ts'
 import { runInPool } from '../../../backend/conversion/worker-pool.ts'
@@ -46,9 +48,44 @@ test('a file and a mount point are refused before anything is done', async () =>
   await expect(convertModel(checkpoint, out)).rejects.toThrow('it is a file, not a folder')
   expect(readFileSync(out, 'utf8')).toBe('ten years')
   await expect(convertModel(checkpoint, '/proc')).rejects.toThrow(
-    'cannot use /proc: it is a mount point: name a folder inside it',
+    'cannot use /proc: it is a mount point: name a folder inside it, such as /proc/model',
   )
   expect(readdirSync(root).toSorted()).toEqual(['model', 'out'])
+})
+
+/** Where anybody may have mounts of their own. */
+const canMount = spawnSync('unshare', ['-Urm', 'true']).status === 0
+
+test.runIf(canMount)('a folder bound from the same disk is refused before anything is done', () => {
+  const { root, checkpoint, out } = folders()
+  const [real, place] = [join(root, 'real'), join(root, 'two words')]
+  mkdirSync(real)
+  mkdirSync(place)
+  symlinkSync(place, out)
+  const convert = new URL('../../../backend/conversion/convert.ts', import.meta.url)
+  const script = `import { convertModel } from ${JSON.stringify(convert.href)}
+    await convertModel(...process.argv.slice(1)).catch((error) => console.log(error.message))`
+  const inside = 'mount --bind "$1" "$2" && shift 2 && exec "$@"'
+  const node = [process.execPath, '--input-type=module', '-e', script, checkpoint, out]
+  const { stdout, stderr } = spawnSync(
+    'unshare',
+    ['-Urm', 'sh', '-c', inside, 'sh', real, place, ...node],
+    { encoding: 'utf8' },
+  )
+  expect([stdout, stderr]).toEqual([
+    `cannot use ${place}: it is a mount point: name a folder inside it, such as ${join(place, 'model')}\n`,
+    '',
+  ])
+  expect(readdirSync(root).toSorted()).toEqual(['model', 'out', 'real', 'two words'])
+  expect(readdirSync(real)).toEqual([])
+})
+
+test('mount points are found in the table of the system', () => {
+  const table = [
+    '22 27 0:21 / /proc rw,relatime - proc proc rw',
+    '40 27 8:1 /var/models /data/my\\040models\\134x rw shared:1 - ext4 /dev/sda1 rw',
+  ].join('\n')
+  expect([...mountPoints(table)]).toEqual(['/proc', '/data/my models\\x'])
 })
 
 test('a disk that is full in the middle is told, also by a thread', async () => {

@@ -4,8 +4,9 @@
  */
 import { existsSync, writeFileSync } from 'node:fs'
 import { createRequire, syncBuiltinESMExports } from 'node:module'
+import koffi from 'koffi'
 import { parentPort, Worker, workerData, type WorkerOptions } from 'node:worker_threads'
-import { Signals, type SignalMemory } from '../../../backend/sharding/signals.ts'
+import { firstCount, Signals, type SignalMemory } from '../../../backend/sharding/signals.ts'
 import { readCommand, type StepMemory } from '../../../backend/sharding/step-memory.ts'
 
 export type Kill = {
@@ -13,7 +14,7 @@ export type Kill = {
   readonly rank: number | null
   /** When: of a rank, what it does; of the engine, before it tells of a step. */
   readonly at: 'load' | 'prefill' | 'decode' | 'idle' | 'close' | 'step'
-  readonly how: 'exit' | 'throw' | 'memory' | 'terminate'
+  readonly how: 'exit' | 'throw' | 'memory' | 'terminate' | 'hang' | 'native'
   /** An absolute path: this file says that it is armed, and one beside it that it is done. */
   readonly file: string
 }
@@ -30,9 +31,14 @@ const dueFor = (rank: number | null): Kill | null => {
 
 const done = ({ file }: Kill): void => writeFileSync(`${file}.done`, '')
 
-/** Ends the calling thread. */
+const never = new Int32Array(new SharedArrayBuffer(4))
+const { wait: waitFor } = Atomics
+
+/** Ends the calling thread, or has it do nothing for ever: in JavaScript, or outside. */
 const die = (kill: Kill): void => {
   done(kill)
+  if (kill.how === 'hang') waitFor(never, 0, 0)
+  if (kill.how === 'native') koffi.load('libc.so.6').func('int pause()')()
   if (kill.how === 'exit') process.exit(0)
   if (kill.how === 'throw') throw new Error('killed by a test')
   const full: number[][] = []
@@ -43,7 +49,7 @@ const commandNumber = (memory: StepMemory): number => new Signals(memory.signals
 
 const phaseOf = (memory: StepMemory): Kill['at'] | null => {
   const number = commandNumber(memory)
-  if (number === 0) return 'load'
+  if (number === firstCount) return 'load'
   const command = readCommand(memory, number)
   if (command.kind === 'close') return 'close'
   if (command.kind !== 'step') return null
@@ -64,7 +70,8 @@ const killRank = (rank: number, memory: StepMemory): void => {
   const dyingWait = (array: Int32Array, index: number, value: number, timeout?: number) => {
     const waited = wait(array, index, value, timeout)
     // Half a second in which nobody wanted anything.
-    if (waited === 'timed-out' && commandNumber(memory) !== 0) dieIf(({ at }) => at === 'idle')
+    if (waited === 'timed-out' && commandNumber(memory) !== firstCount)
+      dieIf(({ at }) => at === 'idle')
     return waited
   }
   Object.assign(Atomics, { add: dyingAdd, wait: dyingWait })

@@ -152,7 +152,8 @@ describe('the log-probabilities of a prompt are those of the textbook', () => {
 
 test('no more logits are computed at a time than there is memory for, and no token twice', () => {
   const runs: string[] = []
-  const loop = loopOf(limited(30, runs), 64)
+  // 64 scored tokens a step.
+  const loop = loopOf(limited(30, runs), 128)
   loop.add(scored())
   finish(loop)
   expect(runs).toEqual(['0+30: 30', '30+30: 30', '60+4: 4', '64+30: 30', '94+6: 6'])
@@ -160,7 +161,7 @@ test('no more logits are computed at a time than there is memory for, and no tok
 })
 
 test('maxTokens 0: the prompt is scored, nothing is sampled, and its rows serve others', () => {
-  const loop = loopOf(decoder, 64)
+  const loop = loopOf(decoder, 128)
   loop.add(scored({ maxTokens: 0 }))
   const events = finish(loop)
   expect(faults(scoresIn(events), prompt)).toEqual([])
@@ -191,7 +192,8 @@ test('rows that others left are not used: their logits are gone', () => {
 describe('preempted', () => {
   /** Interrupts after `steps` steps, for as long as another request takes. */
   const interrupted = (steps: number, runs: string[]) => {
-    const loop = loopOf(limited(16, runs), 24, 1)
+    // 24 scored tokens a step.
+    const loop = loopOf(limited(16, runs), 48, 1)
     loop.add(scored({ priority: 1, maxTokens: 6 }))
     const events: GenerationEvent[] = []
     for (let i = 0; i < steps; i++) events.push(...loop.step())
@@ -270,7 +272,8 @@ test.each([
       return logits
     },
   }
-  const loop = loopOf(broken, 20)
+  // 20 tokens a step.
+  const loop = loopOf(broken, promptLogprobs === null ? 20 : 40)
   loop.add(scored({ promptLogprobs, maxTokens: 0 }))
   expect(finish(loop).at(-1)).toMatchObject({ end: 'error', completionTokens: 0 })
   expect(runs.length).toBe(promptLogprobs === null ? 5 : 2)

@@ -23,8 +23,10 @@ afterAll(() => removeFolder(folder))
 const mortal = async (firstBackoffMs: number, maxRestarts = 3) => {
   const handles = createHandleMemory()
   let killer = new AbortController()
+  let numStarts = 0
   const engine = await RecoveringEngine.start({
     start: (signal) => {
+      numStarts++
       killer = new AbortController()
       return OnnxEngine.start(
         {
@@ -46,7 +48,7 @@ const mortal = async (firstBackoffMs: number, maxRestarts = 3) => {
     limits: { maxRestarts, withinMs: 600_000, firstBackoffMs, maxBackoffMs: firstBackoffMs },
   })
   onTestFinished(() => engine.close())
-  return { engine, kill: () => killer.abort() }
+  return { engine, kill: () => killer.abort(), numStarts: () => numStarts }
 }
 
 const request = (maxTokens: number) =>
@@ -87,12 +89,12 @@ test('requests are told when to try again, and closing does not wait for the res
 })
 
 test('closing ends an engine that is loading', async () => {
-  const { engine, kill } = await mortal(1)
+  const { engine, kill, numStarts } = await mortal(1)
   kill()
-  await eventually(() => engine.state === 'recovering')
-  await new Promise((resolve) => setTimeout(resolve, 50))
+  await eventually(() => numStarts() === 2)
+  expect(engine.state).toBe('recovering')
   await engine.close()
-  expect(engine.state).toBe('ended')
+  expect([engine.state, engine.restarts, numStarts()]).toEqual(['ended', 0, 2])
 })
 
 test('one that cannot be loaded any more is given up with the reason', async () => {

@@ -16,7 +16,11 @@ const script = (name: string): string => fileURLToPath(new URL(name, import.meta
 type Split = { readonly tensorParallelSize: number; readonly pipelineParallelSize: number }
 
 /** What a process saw whose engine was killed so. */
-const runKilled = async (parallel: Split, kills: readonly Omit<Kill, 'file'>[]) => {
+const runKilled = async (
+  parallel: Split,
+  kills: readonly Omit<Kill, 'file'>[],
+  stepTimeoutMs?: number,
+) => {
   const folder = tempFolder()
   const graphFolder = join(folder, 'graph')
   const { vocabSize } = await convertModel(bundledModelFolder, graphFolder, { parallel })
@@ -31,6 +35,7 @@ const runKilled = async (parallel: Split, kills: readonly Omit<Kill, 'file'>[]) 
     maxModelLen: 128,
     endOfSequenceTokens: [1],
     intraOpNumThreads: 2,
+    stepTimeoutMs,
   }
   const given = kills.map((kill, index) => ({ ...kill, file: join(folder, `killed-${index}`) }))
   // A small heap is soon full.
@@ -103,7 +108,7 @@ test('two stages: one dies in each phase, and the engine comes back', async () =
       expect.stringContaining('memory limit'),
       failure('rank 0: killed by a test'),
     ],
-    ended: failure('rank 1 has ended'),
+    ended: 'the engine thread has ended',
     restarts: 2,
     running: 0,
     waiting: 0,
@@ -130,4 +135,26 @@ test('one rank: the engine thread dies in each way, and comes back each time', a
     waiting: 0,
     handlesLeft: 0,
   })
+}, 60_000)
+
+test('a thread that hangs in a step: the step is given up, and the engine comes back', async () => {
+  const reason = 'a step took longer than 2 s: if it was not stuck, give a larger --step-timeout'
+  const whole = { tensorParallelSize: 1, pipelineParallelSize: 1 }
+  const engine = [{ rank: null, at: 'step', how: 'hang' }] as const
+  const ranks = { tensorParallelSize: 2, pipelineParallelSize: 1 }
+  const rank = [{ rank: 1, at: 'decode', how: 'hang' }] as const
+  for (const report of [
+    await runKilled(whole, engine, 2_000),
+    await runKilled(ranks, rank, 2_000),
+  ]) {
+    expect(report).toEqual({
+      seen: each(1, 'error'),
+      reasons: [reason],
+      ended: 'the engine thread has ended',
+      restarts: 1,
+      running: 0,
+      waiting: 0,
+      handlesLeft: 0,
+    })
+  }
 }, 60_000)

@@ -50,6 +50,24 @@ describe('a step', () => {
     ])
   })
 
+  test('counts tokens twice whose logits are wanted', () => {
+    const scheduler = schedulerOf({ maxNumBatchedTokens: 11 })
+    scheduler.add(sequence('plain', 2))
+    // Of its first 3 tokens, nothing is wanted.
+    scheduler.add({ ...sequence('scored', 20), reusableTokens: 3 })
+    expect(step(scheduler)).toEqual(['plain+2', 'scored+6'])
+    expect(step(scheduler)).toEqual(['plain', 'scored+5'])
+    expect(step(scheduler)).toEqual(['plain', 'scored+5'])
+    expect(step(scheduler)).toEqual(['plain', 'scored+4'])
+  })
+
+  test('goes on with such a prompt where its budget is a single token', () => {
+    const scheduler = schedulerOf({ maxNumSeqs: 2, maxNumBatchedTokens: 3 })
+    for (const id of ['a', 'b']) scheduler.add({ ...sequence(id, 2), reusableTokens: 0 })
+    const ran = Array.from({ length: 5 }, () => step(scheduler))
+    expect(ran.flat().filter((run) => run.includes('+'))).toEqual(['a+1', 'b+1', 'a+1', 'b+1'])
+  })
+
   test('computes a short prompt before a long one that came first, which goes on meanwhile', () => {
     const scheduler = schedulerOf({ maxNumBatchedTokens: 8 })
     scheduler.add(sequence('long', 40))

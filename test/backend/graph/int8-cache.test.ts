@@ -91,6 +91,26 @@ test('keys that rotation makes larger than any that were measured are not cut of
   expect(maxDifference(last('int8'), last('float32'))).toBeLessThan(0.1)
 })
 
+test('weights are read as they were converted, embedding and head of 4 bits too', async () => {
+  const folder = tempFolder()
+  model.write(folder)
+  const graph = join(folder, 'graph')
+  await convertModel(folder, graph, {
+    format: { dtype: 'float32', quantization: 'int4', embeddingQuantization: 'int4' },
+  })
+  const scales = calibrateCache(graph, [[...prompt, 20]], 1)
+  await writeInt8Cache(graph, { modelFolder: folder }, scales)
+  const [expected = [], actual = []] = (['float32', 'int8'] as const).map((cacheDtype) => {
+    const decoder = openDecoder(graph, { ...options, cacheDtype })
+    decoder.prefill(0, 0, prompt)
+    const logits = [...decoder.decode(0, [20], [prompt.length])]
+    decoder.close()
+    return logits
+  })
+  // Activations are rounded too, now and then to another step.
+  expect(maxDifference(actual, expected)).toBeLessThan(2 * tolerance)
+})
+
 test('graphs that are torn, or of another conversion, do not count', async () => {
   const { folder, graph } = await convert({ tensorParallelSize: 1, pipelineParallelSize: 1 })
   const scales = calibrateCache(graph, [prompt], 1)

@@ -248,3 +248,31 @@ test.each([
   expect(JSON.parse(await (await response).text())).toMatchObject({ error: { param } })
   expect(engine.requests).toEqual([])
 })
+
+describe('an answer that may not end yet, where every token would end it', () => {
+  const everyToken = Array.from({ length: testModel.vocabSize }, (_, id) => id)
+  const allButEnd = everyToken.filter((id) => !testModel.endOfSequenceTokens.includes(id))
+  const status = async (given: object) => {
+    const { response } = ask(saying([['x']]), '/v1/completions', { prompt: 'x', ...given })
+    return (await response).status
+  }
+
+  test.each([
+    ['all stop', everyToken],
+    ['all others stop', allButEnd],
+  ])('is refused: %s', async (_, ids) => {
+    const engine = saying([['x']])
+    const body = { prompt: 'x', stop_token_ids: ids, min_tokens: 1 }
+    const response = await ask(engine, '/v1/completions', body).response
+    expect(response.status).toBe(400)
+    expect(JSON.parse(await response.text())).toMatchObject({
+      error: { param: 'stop_token_ids', message: expect.stringContaining('every token') },
+    })
+    expect(engine.requests).toEqual([])
+  })
+
+  test('is served with one token left, or if it may end at once', async () => {
+    expect(await status({ stop_token_ids: allButEnd.slice(1), min_tokens: 1 })).toBe(200)
+    expect(await status({ stop_token_ids: everyToken })).toBe(200)
+  })
+})

@@ -7,8 +7,11 @@ describe('an engine that fails', () => {
     const { app } = appWith((stream) => stream.fail())
     for (const stream of [false, true]) {
       const response = await app.request(post('/v1/chat/completions', { ...chatBody, stream }))
-      expect({ status: response.status, body: await response.json() }).toEqual({
+      const shouldRetry = response.headers.get('x-should-retry')
+      expect({ status: response.status, shouldRetry, body: await response.json() }).toEqual({
         status: 500,
+        // Tokens may have been computed.
+        shouldRetry: 'false',
         body: {
           error: {
             message: 'The engine failed while it answered.',
@@ -19,6 +22,15 @@ describe('an engine that fails', () => {
         },
       })
     }
+  })
+
+  test('by an error of the program, too, answers 500 that nobody repeats', async () => {
+    const { app } = appWith(() => {
+      throw new Error('secret path /etc')
+    })
+    const response = await app.request(post('/v1/chat/completions', chatBody))
+    expect([response.status, response.headers.get('x-should-retry')]).toEqual([500, 'false'])
+    expect(await response.text()).not.toContain('secret')
   })
 
   test('in mid-stream errors the body: no [DONE]', async () => {

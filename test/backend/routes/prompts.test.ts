@@ -31,6 +31,24 @@ describe('a prompt', () => {
     expect(JSON.stringify(many.body)).toContain('your prompt has at least 100000 tokens')
   })
 
+  test('that is long and fits leaves the event loop to others while it is tokenised', async () => {
+    const { app, engine } = appWith(say('x'), { maxModelLen: 1_000_000 })
+    const prompt = '3+5=? '.repeat(3_000)
+    let turns = 0
+    let isDone = false
+    const turn = (): void => {
+      turns++
+      if (!isDone) setImmediate(turn)
+    }
+    const asked = app.request(post('/v1/completions', { model: 'tiger', prompt, max_tokens: 1 }))
+    setImmediate(turn)
+    expect((await asked).status).toBe(200)
+    isDone = true
+    expect(turns).toBeGreaterThan(20)
+    const [request] = engine.requests
+    expect(request?.promptTokens).toEqual(testModel.tokenizer.encode(prompt, true))
+  })
+
   test('with a token that the tokenizer knows and the model does not is refused', async () => {
     const [token = 0] = testModel.tokenizer.encode('9', false)
     const small = { vocabSize: token }

@@ -6,16 +6,21 @@ import type { GenerationStream } from '../../../backend/engine/generation-stream
 import type { LoadedModel } from '../../../backend/served-model.ts'
 import { ChatTemplate } from '../../../backend/tokenizer/chat-template.ts'
 import { loadTokenizer } from '../../../backend/tokenizer/load-tokenizer.ts'
+import { PromptEncoder } from '../../../backend/tokenizer/prompt-encoder.ts'
 import type { Usage } from '../../../shared/openai/usage.ts'
 import { ScriptedEngine } from '../../support/scripted-engine.ts'
 import { silentLog } from '../../support/silent-log.ts'
+
+const tokenizer = loadTokenizer(bundledModelFolder)
 
 export const testModel: LoadedModel = {
   name: 'tiger',
   created: 1_700_000_000,
   maxModelLen: 64,
   vocabSize: 640,
-  tokenizer: loadTokenizer(bundledModelFolder),
+  endOfSequenceTokens: [1],
+  tokenizer,
+  promptEncoder: new PromptEncoder(tokenizer, bundledModelFolder),
   chatTemplate: ChatTemplate.load(bundledModelFolder),
   samplingDefaults: { temperature: 0.3, topP: 0.9, topK: 0, minP: 0, repetitionPenalty: 1 },
 }

@@ -67,8 +67,10 @@ test('a rank whose graph is missing fails the start', () => {
   )
 })
 
-test('a rank whose thread ends without a word fails the step: nothing hangs', async () => {
-  const kill: Kill = { rank: 1, at: 'decode', how: 'exit', file: join(folder, 'killed') }
+/** What the calls of a decoder say in whose ranks one is killed. */
+const failuresWith = async (given: Omit<Kill, 'file'>): Promise<unknown> => {
+  const kill: Kill = { ...given, file: join(folder, 'killed') }
+  rmSync(`${kill.file}.done`, { force: true })
   arm(kill)
   const worker = new Worker(script('./decoder-thread.ts'), {
     workerData: { folder: join(folder, 'graph') },
@@ -76,8 +78,27 @@ test('a rank whose thread ends without a word fails the step: nothing hangs', as
     env: { ...process.env, BURROW_TEST_KILLS: JSON.stringify([kill]) },
   })
   const [failures] = await once(worker, 'message')
+  await once(worker, 'exit')
+  return failures
+}
+
+test('a rank whose thread ends without a word fails the step: nothing hangs', async () => {
   const reason = 'AbortedError: a part of the model has failed: rank 1 has ended'
-  expect(failures).toEqual({ first: reason, next: reason, close: null })
+  expect(await failuresWith({ rank: 1, at: 'decode', how: 'exit' })).toEqual({
+    first: reason,
+    next: reason,
+    close: null,
+  })
+})
+
+test('closing does not fail, also where a rank ends in the middle of it', async () => {
+  for (const how of ['exit', 'throw'] as const) {
+    expect(await failuresWith({ rank: 1, at: 'close', how })).toEqual({
+      first: null,
+      next: null,
+      close: null,
+    })
+  }
 })
 
 test.each([

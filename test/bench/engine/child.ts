@@ -11,16 +11,19 @@ const timeoutMs = 600_000
  * @param script beside this file
  * @param settings its argument, as JSON
  * @param execArgv options of Node itself
+ * @param env added to the environment
  * @throws when it fails, hangs or prints no JSON
  */
 export const measureInChild = async <Result>(
   script: string,
   settings: object,
   execArgv: readonly string[] = [],
+  env: Readonly<Record<string, string>> = {},
 ): Promise<Result> => {
   const path = fileURLToPath(new URL(script, import.meta.url))
   const args = [...execArgv, path, JSON.stringify(settings)]
   const child = spawn(process.execPath, args, {
+    env: { ...process.env, ...env },
     // The channel is for the child to see that nobody waits for it any more.
     stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
     timeout: timeoutMs,

@@ -11,7 +11,7 @@ import { bundledModelFolder } from '../../../backend/config.ts'
 import type { GenerationRequest } from '../../../backend/engine/generation.ts'
 import { StepLoop, type DecoderPort } from '../../../backend/engine/step-loop.ts'
 import { convertModel } from '../../../backend/conversion/convert.ts'
-import type { WeightFormat } from '../../../backend/graph/weight-format.ts'
+import type { FormatWish } from '../../../backend/conversion/format-wish.ts'
 import { openDecoder } from '../../../backend/sharding/sharded-decoder.ts'
 import { loadTokenizer } from '../../../backend/tokenizer/load-tokenizer.ts'
 import { randomSource } from '../../backend/graph/random-source.ts'
@@ -101,9 +101,10 @@ const compare = (a: Answers, b: Answers): string => {
   return [`${different} of ${a.size}`, tokens, logprobs.toExponential(1), lead].join('\t')
 }
 
-const formats: readonly WeightFormat[] = (['none', 'int8', 'int4'] as const).map(
-  (quantization) => ({ dtype: 'float32', quantization }),
-)
+const formats: readonly FormatWish[] = (['none', 'int8', 'int4'] as const).map((quantization) => ({
+  dtype: 'float32',
+  quantization,
+}))
 const splits = [
   [1, 1],
   [2, 1],

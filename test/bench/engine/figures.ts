@@ -24,6 +24,14 @@ const lower = (name: string, scenario: Scenario, valueOf: (m: Measured) => numbe
   valuesOf: (measured) => [valueOf(measured)],
 })
 
+/** By which settings of one system are chosen. */
+export const briefFigures: readonly Figure[] = [
+  higher('decode, 1 sequence, tokens/s', 'brief', (m) => m.decodeTokensPerSecond),
+  higher('prefill of 512, tokens/s', 'brief', (m) => m.prefillMs.map((ms) => 512_000 / ms), 0),
+  lower('load, ms', 'brief', (m) => m.loadMs),
+  lower('resident, used by 1, MiB', 'brief', (m) => m.used.residentMib),
+]
+
 export const figures: readonly Figure[] = [
   higher('decode, 1 sequence, tokens/s', 'one', (m) => m.decodeTokensPerSecond),
   higher('decode, 16 sequences, tokens/s', 'sixteen', (m) => m.decodeTokensPerSecond),

@@ -2,10 +2,11 @@
  * The engine measured: against node-llama-cpp on the same machine, and against itself. Prints tables; every system runs in
  * a process of its own, rounds are interleaved. Only ratios mean something, and those only on a quiet machine.
  *
- *   node test/bench/engine/run.ts [part ...] [--format int4] [--embedding Q8_0] [--rounds 3] [--threads 2]
+ *   node test/bench/engine/run.ts [part ...] [--embedding Q8_0] [--format int4] [--rounds 3] [--threads 2]
  *
  * Parts, all but `tune` when none is named: peer, api, ranks, overhead, growth; tune tries the peer's settings.
- * Formats: float32, float16, int8, int4, …, each also with +int8-cache. Needs npm's registry the first time.
+ * Embedding and head have 8 bits on both sides, or with `--embedding Q4_0` 4. Other formats, for comparisons with ourselves:
+ * float32, float16, int8, …, each also with +int8-cache. Needs npm's registry the first time.
  */
 import { loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
@@ -31,12 +32,18 @@ const parts: Readonly<Record<string, (options: BenchOptions) => Promise<void>>> 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
-    format: { type: 'string', default: 'int4' },
+    format: { type: 'string' },
     embedding: { type: 'string', default: 'Q8_0' },
     rounds: { type: 'string', default: '3' },
     threads: { type: 'string', default: '2' },
   },
 })
+
+/** As many bits as the GGUF file's Q4_0 has in the layers, and its own type in the embedding. */
+const nearestFormats = {
+  Q8_0: 'int4',
+  Q4_0: 'int4+int4-embedding',
+} as const satisfies Record<GgmlType, string>
 
 const embeddingType = (name: string): GgmlType => {
   const types = Object.keys(ggmlTypes) as GgmlType[]
@@ -55,10 +62,12 @@ const unknown = positionals.find((name) => !Object.hasOwn(parts, name))
 if (unknown !== undefined) {
   throw new Error(`there is no part ${unknown}; there are ${Object.keys(parts).join(', ')}`)
 }
-parseFormat(values.format)
+const embedding = embeddingType(values.embedding)
+const format = values.format ?? nearestFormats[embedding]
+parseFormat(format)
 const options: BenchOptions = {
-  format: values.format,
-  embedding: embeddingType(values.embedding),
+  format,
+  embedding,
   rounds: count('rounds'),
   threads: count('threads'),
 }

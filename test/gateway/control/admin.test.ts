@@ -70,6 +70,7 @@ describe.each([
       createdAt: expect.any(Number),
       revokedAt: null,
       login: 'secret',
+      draining: false,
       scope: null,
       connected: false,
       models: [],
@@ -84,6 +85,22 @@ describe.each([
       [backend.id, false],
       [again.backend.id, true],
     ])
+  })
+
+  test('keeps of an enrolment its models and no secret', async () => {
+    const { admin, logged } = await start()
+    const { backend, token } = await admin.enrollBackend('gpu', ['tiger', 'lion', 'tiger'])
+
+    expect(backend.scope).toEqual(['tiger', 'lion'])
+    expect(await admin.listBackends()).toEqual([backend])
+    expect(JSON.stringify([await admin.listBackends(), logged])).not.toContain(token.reveal())
+    expect(token.reveal()).toMatch(/^brt_\w{36}$/)
+    const many = Array.from({ length: 257 }, (_, i) => `model-${i}`)
+    for (const models of [[], [''], ['a b'], ['x'.repeat(257)], many]) {
+      await expect(admin.enrollBackend('other', models)).rejects.toThrow(
+        '--model takes a served model name of visible ASCII characters, up to 256 times',
+      )
+    }
   })
 
   test('says what is wrong with a request', async () => {

@@ -3,7 +3,8 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { getTableConfig, SQLiteTable } from 'drizzle-orm/sqlite-core'
 import { expect, onTestFinished, test } from 'vitest'
-import { apiKeys } from '../../../gateway/db/schema.ts'
+import { DatabaseAdmin } from '../../../gateway/control/database-admin.ts'
+import { apiKeys, backends, usageRecords } from '../../../gateway/db/schema.ts'
 import * as schema from '../../../gateway/db/schema.ts'
 import { openDatabase } from '../../../gateway/db/open.ts'
 import { tempFolder } from '../../support/temp-folder.ts'
@@ -89,6 +90,54 @@ test('a database holds its settings and its content when it is opened again', as
     foreignKeys: await pragma('foreign_keys'),
     timeout: await pragma('busy_timeout'),
   }).toEqual({ journal: ['wal'], synchronous: [1], foreignKeys: [1], timeout: [5000] })
+})
+
+test('a database from before public keys opens, and its backends are to be enrolled again', async () => {
+  const folder = tempFolder()
+  const file = join(folder, 'burrow.db')
+  const older = join(folder, 'migrations')
+  await cp(migrationsFolder, older, { recursive: true })
+  const journalFile = join(older, 'meta', '_journal.json')
+  const journal = JSON.parse(await readFile(journalFile, 'utf8'))
+  await writeFile(journalFile, JSON.stringify({ ...journal, entries: journal.entries.slice(0, 1) }))
+  ;(await openDatabase(file, older)).close()
+  const sqlite = new DatabaseSync(file)
+  sqlite.exec(`
+    INSERT INTO api_keys VALUES ('key_1', 'a', 'd', 'p', 'wxyz', 1, NULL);
+    INSERT INTO backends VALUES ('be_1', 'box', 'e', 'p', 'abcd', 2, NULL);
+    INSERT INTO usage_records VALUES
+      ('req_1', 'key_1', 'be_1', 'm', '/v1', 0, 200, 'completed', 3, 4, 'reported', 5, NULL, 6);
+  `)
+  sqlite.close()
+  const { db, close } = await openDatabase(file, migrationsFolder)
+  onTestFinished(close)
+
+  expect(await db.select().from(backends)).toEqual([
+    {
+      id: 'be_1',
+      name: 'box',
+      hint: 'abcd',
+      createdAt: 2,
+      revokedAt: null,
+      publicKey: null,
+      models: null,
+    },
+  ])
+  expect(await db.select({ backendId: usageRecords.backendId }).from(usageRecords)).toEqual([
+    { backendId: 'be_1' },
+  ])
+  const pepper = { version: 'p', secret: new Uint8Array(32) }
+  const admin = new DatabaseAdmin({
+    db,
+    pepper,
+    now: () => 7,
+    gateway: null,
+    linkOf: () => null,
+    onClose: () => {},
+  })
+  expect(await admin.listBackends()).toMatchObject([{ login: 'none', name: 'box' }])
+  const { backend } = await admin.enrollBackend('box')
+  expect(backend).toMatchObject({ id: 'be_1', login: 'secret', createdAt: 2 })
 })
 
 test('a batch that fails half-way leaves nothing behind', async () => {

@@ -74,6 +74,18 @@ test('a final count is final', async () => {
   expect(await rows()).toEqual([{ ...settled, tokensSource: 'reported' }])
 })
 
+test('a final count wins, however it interleaves with the record of the request that it is of', async () => {
+  for (let numTurns = 0; numTurns < 12; numTurns++) {
+    const { db, rows, settle, ticket } = await openBooks()
+    const settling = settle({ ticket })
+    for (let i = 0; i < numTurns; i++) await Promise.resolve()
+    await insertUsageRecord(db, { ...settled, tokensSource: 'lost', completionTokens: 0 })
+
+    expect(await settling).toBe(true)
+    expect(await rows()).toEqual([{ ...settled, ...usage, tokensSource: 'reported' }])
+  }
+})
+
 test('a request that its gateway did not live to enter is entered from its ticket, once', async () => {
   const { rows, settle, ticket } = await openBooks()
 

@@ -4,14 +4,10 @@ import { basename } from 'node:path'
 import { prepareInt8Cache } from '../../../../backend/engine/prepare-int8-cache.ts'
 import type { CacheDtype } from '../../../../backend/graph/cache-dtype.ts'
 import { convertModel } from '../../../../backend/conversion/convert.ts'
+import type { FormatWish } from '../../../../backend/conversion/format-wish.ts'
 import type { Manifest } from '../../../../backend/graph/manifest.ts'
 import type { ParallelSizes } from '../../../../backend/graph/shard-plan.ts'
-import {
-  plainFormat,
-  quantizations,
-  weightDtypes,
-  type WeightFormat,
-} from '../../../../backend/graph/weight-format.ts'
+import { weightDtypes } from '../../../../backend/graph/weight-format.ts'
 import { loadTextFormat } from '../../../../backend/tokenizer/load-tokenizer.ts'
 import { scratchPath } from '../scratch.ts'
 
@@ -19,23 +15,31 @@ export const oneRank: ParallelSizes = { tensorParallelSize: 1, pipelineParallelS
 
 const int8Cache = '+int8-cache'
 
+const weightFormats: ReadonlyMap<string, FormatWish> = new Map([
+  ...weightDtypes.map((dtype): [string, FormatWish] => [dtype, { dtype, quantization: 'none' }]),
+  ['int8', { dtype: 'float32', quantization: 'int8' }],
+  ['int4', { dtype: 'float32', quantization: 'int4' }],
+  [
+    'int4+int4-embedding',
+    { dtype: 'float32', quantization: 'int4', embeddingQuantization: 'int4' },
+  ],
+])
+
 /** @throws Error that lists what there is */
-const weightFormat = (name: string): WeightFormat => {
-  const dtype = weightDtypes.find((known) => known === name)
-  if (dtype !== undefined) return { dtype, quantization: 'none' }
-  const quantization = quantizations.find((known) => known === name && known !== 'none')
-  if (quantization !== undefined) return { ...plainFormat, quantization }
-  const known = [...weightDtypes, ...quantizations.slice(1)].join(', ')
+const weightFormat = (name: string): FormatWish => {
+  const format = weightFormats.get(name)
+  if (format !== undefined) return format
+  const known = [...weightFormats.keys()].join(', ')
   throw new Error(`there is no weight format ${JSON.stringify(name)}; there are ${known}`)
 }
 
 /**
- * `float32`, `float16`, `bfloat16`, `int8`, `int4`, each also with `+int8-cache` behind it.
+ * `float32`, `float16`, `bfloat16`, `int8`, `int4`, `int4+int4-embedding`, each also with `+int8-cache` behind it.
  * @throws Error that lists the formats of weights
  */
 export const parseFormat = (
   name: string,
-): { readonly weights: WeightFormat; readonly cacheDtype: CacheDtype } => {
+): { readonly weights: FormatWish; readonly cacheDtype: CacheDtype } => {
   const hasInt8Cache = name.endsWith(int8Cache)
   const weights = weightFormat(hasInt8Cache ? name.slice(0, -int8Cache.length) : name)
   return { weights, cacheDtype: hasInt8Cache ? 'int8' : 'float32' }

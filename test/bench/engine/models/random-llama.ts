@@ -97,7 +97,7 @@ const vocabulary = (size: number): GgufContent['metadata'] => {
 
 /**
  * Writes it once.
- * @param embeddingType of the embedding and tied head; Burrow's int4 keeps 8 bits there, so Q8_0 is the like of it
+ * @param embeddingType of the embedding and tied head
  * @returns the file's path
  */
 export const randomLlama = (shape: LlamaShape, embeddingType: GgmlType): string => {

@@ -8,14 +8,20 @@ export type PeerTuning = {
   readonly batchSize: number
   readonly threads: number
   readonly useMmap: boolean
+  /** Of the C library's memory allocation: by default it asks for none. */
+  readonly hugePages: boolean
 }
 
-export type PeerSettings = PeerTuning & { readonly model: string; readonly scenario: Scenario }
+export type PeerSettings = Omit<PeerTuning, 'hugePages'> & {
+  readonly model: string
+  readonly scenario: Scenario
+}
 
 /** @param model a GGUF file */
 export const measurePeer =
-  (model: string, tuning: PeerTuning) =>
+  (model: string, { hugePages, ...tuning }: PeerTuning) =>
   (scenario: Scenario): Promise<Measured> => {
     const settings: PeerSettings = { model, scenario, ...tuning }
-    return measureInChild<Measured>('peer/measure-peer.ts', settings)
+    const env = { GLIBC_TUNABLES: `glibc.malloc.hugetlb=${hugePages ? 1 : 0}` }
+    return measureInChild<Measured>('peer/measure-peer.ts', settings, [], env)
   }
