@@ -17,14 +17,10 @@ export class ClientAddresses {
     }
   }
 
-  /**
-   * What stands for the client in a count: its address, or the /64 of an IPv6 address, of which one
-   * machine has many. Null for this machine itself, where a proxy may stand for all the world.
-   */
+  /** What stands for the client in a count; see `countedAddress`. */
   of(request: IncomingMessage): string | null {
     const address = this.#clientOf(request)
-    if (address === undefined || isIn(loopback, address)) return null
-    return isIPv6(address) ? network(address) : address
+    return address === undefined ? null : countedAddress(address)
   }
 
   /** From the socket backwards: the first that is no proxy of ours. */
@@ -40,6 +36,15 @@ export class ClientAddresses {
     }
     return client
   }
+}
+
+/**
+ * What stands for an address in a count: itself, or the /64 of an IPv6 address, of which one machine
+ * has many. Null for this machine itself, where a proxy may stand for all the world, and for no address.
+ */
+export const countedAddress = (address: string): string | null => {
+  if (isIP(address) === 0 || isIn(loopback, address)) return null
+  return isIPv6(address) ? network(address) : address
 }
 
 /** What is wrong with a list of addresses and CIDR ranges; null if nothing is. */

@@ -1,7 +1,7 @@
 /** The gateway's settings, from flags and environment. */
 import { resolve } from 'node:path'
 import { ConfigError } from '../shared/config-error.ts'
-import { TunnelKey, tunnelKeyRequirement } from '../shared/auth/tunnel-key.ts'
+import type { TunnelKey } from '../shared/auth/tunnel-key.ts'
 import {
   defaultDrainSeconds,
   listItems,
@@ -9,6 +9,7 @@ import {
   variableOf,
   type FlagValues,
 } from '../shared/flags.ts'
+import { readTunnelKeys } from './auth/tunnel-keys.ts'
 import { trustedProxyProblem } from './client-address.ts'
 import { controlSocketProblem } from './control/socket-path.ts'
 import { gatewayFlags } from './flags.ts'
@@ -29,8 +30,6 @@ export type GatewayConfig = {
   /** Where exposed services are visited; nowhere without. */
   readonly services?: ServiceOrigins
 }
-
-const maxTunnelKeys = 2
 
 /**
  * Reads the settings: a flag (`host`, `port`, `home`), else its variable (`BURROW_HOST`, …), else
@@ -97,18 +96,3 @@ export const readDrainTimeout = (
 
 /** A day: longer ones overflow the timers of Node. */
 const maxDrainSeconds = 86_400
-
-const readTunnelKeys = (variable: string | undefined, problems: string[]): TunnelKey[] => {
-  const texts = variable?.split(',').map((text) => text.trim()) ?? []
-  const keys = texts.filter((text) => text !== '').map((text) => TunnelKey.parse(text))
-  const good = keys.filter((key) => key !== null)
-  if (good.length < keys.length) {
-    problems.push(`BURROW_TUNNEL_KEY must have ${tunnelKeyRequirement}`)
-  }
-  if (keys.length > maxTunnelKeys) {
-    problems.push(
-      `BURROW_TUNNEL_KEY may hold ${maxTunnelKeys} keys at most: the new and the old one`,
-    )
-  }
-  return good
-}

@@ -56,6 +56,12 @@ export const gatewayFlags = {
     variable: 'none',
     commands: administration,
   },
+  gateway: {
+    value: 'URL',
+    help: 'keys and backends of a gateway on the web, which BURROW_ADMIN_TOKEN opens',
+    variable: 'none',
+    commands: ['keys', 'backends'],
+  },
   json: {
     help: 'machine-readable output of keys, backends and services',
     variable: 'none',

@@ -1,7 +1,5 @@
 /** The address of a gateway's tunnel. */
-
-const isLoopback = (hostname: string): boolean =>
-  hostname === 'localhost' || hostname === '[::1]' || /^127(\.\d{1,3}){3}$/.test(hostname)
+import { isLoopback } from '../../shared/loopback.ts'
 
 /** @throws Error that says what to change when the address is no tunnel's */
 export const parseTunnelUrl = (text: string): URL => {

@@ -28,6 +28,13 @@ export const openPepper = async (file: string): Promise<Pepper> => {
 const isMissing = (error: unknown): boolean =>
   error instanceof Error && 'code' in error && error.code === 'ENOENT'
 
+/** The pepper of this secret, written as 64 hex digits; null when it is not. */
+export const pepperFromHex = (hex: string): Pepper | null => {
+  if (!/^[0-9a-f]{64}$/.test(hex)) return null
+  const secret = Buffer.from(hex, 'hex')
+  return { version: versionOf(secret), secret }
+}
+
 const versionOf = (secret: Uint8Array): string =>
   createHash('sha256').update('burrow pepper version\0').update(secret).digest('hex').slice(0, 8)
 
@@ -37,14 +44,14 @@ const readPepper = async (file: string): Promise<Pepper> => {
     throw new Error(`others can read ${file}, which is a secret: run chmod 600 ${file}`)
   }
   const match = /^([0-9a-f]{8}):([0-9a-f]{64})\n$/.exec(await readFile(file, 'utf8'))
-  const secret = Buffer.from(match?.[2] ?? '', 'hex')
-  if (!match || match[1] !== versionOf(secret)) {
+  const pepper = pepperFromHex(match?.[2] ?? '')
+  if (!pepper || pepper.version !== match?.[1]) {
     throw new Error(
       `${file} is damaged: restore it from a backup, or delete it and make new keys ` +
         '(the present ones cannot work without it)',
     )
   }
-  return { version: versionOf(secret), secret }
+  return pepper
 }
 
 /** Written aside and then linked: the name appears at once with its content, or belongs to another. */

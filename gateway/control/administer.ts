@@ -2,8 +2,11 @@
 import { resolve } from 'node:path'
 import { listItems, readFlag, type FlagValues } from '../../shared/flags.ts'
 import { gatewayFlags } from '../flags.ts'
+import type { Admin } from './admin.ts'
 import { adminCommands, runAdminCommand } from './commands.ts'
 import { openAdmin } from './open-admin.ts'
+import { RemoteAdmin } from './remote-admin.ts'
+import { parseGatewayUrl, webCall } from './web-call.ts'
 import { runServiceCommand, serviceVerbs } from './service-commands.ts'
 
 export type AdminNoun = keyof typeof adminCommands | 'services'
@@ -26,8 +29,7 @@ export const administer = async (
   if (!known.includes(verb) || hasStray) {
     throw new Error(`burrow ${noun} takes ${known.join(', ')}: see burrow --help`)
   }
-  const home = readFlag(gatewayFlags, 'home', flags, env) ?? gatewayFlags.home.fallback
-  const admin = await openAdmin(resolve(home))
+  const admin = await chosenAdmin(flags, env)
   try {
     const { name, model, expires, json: wantsJson } = flags
     const scope = model === undefined ? null : listItems(model)
@@ -39,4 +41,19 @@ export const administer = async (
   } finally {
     admin.close()
   }
+}
+
+/** The gateway that `--gateway` names, else the one of the data directory. */
+const chosenAdmin = async (flags: FlagValues, env: FlagValues): Promise<Admin> => {
+  const address = flags['gateway']
+  if (!address) {
+    const home = readFlag(gatewayFlags, 'home', flags, env) ?? gatewayFlags.home.fallback
+    return openAdmin(resolve(home))
+  }
+  const gateway = parseGatewayUrl(address)
+  const adminToken = env['BURROW_ADMIN_TOKEN']
+  if (!adminToken) {
+    throw new Error('--gateway needs the admin token of that gateway in BURROW_ADMIN_TOKEN')
+  }
+  return new RemoteAdmin(webCall(gateway, adminToken))
 }

@@ -5,7 +5,8 @@ import { openDatabase } from '../db/open.ts'
 import { databasePath, openHome, pepperPath } from '../home.ts'
 import type { Admin } from './admin.ts'
 import { DatabaseAdmin } from './database-admin.ts'
-import { SocketAdmin } from './socket-admin.ts'
+import { RemoteAdmin } from './remote-admin.ts'
+import { socketCall } from './socket-call.ts'
 import { controlSocketPath, controlSocketProblem } from './socket-path.ts'
 
 /** The administration of the gateway whose data directory is `home`. To be closed after use. */
@@ -14,7 +15,7 @@ export const openAdmin = async (home: string): Promise<Admin> => {
   if (problem) throw new Error(problem)
   await openHome(home)
   const socketPath = controlSocketPath(home)
-  if (await isListening(socketPath)) return new SocketAdmin(socketPath)
+  if (await isListening(socketPath)) return new RemoteAdmin(socketCall(socketPath))
   const pepper = await openPepper(pepperPath(home))
   const { db, close } = await openDatabase(databasePath(home))
   const linkOf = () => null

@@ -22,16 +22,23 @@ const unauthorized = (message: string): ApiError =>
 /** For requests that were running when their key was revoked. */
 export const revokedKey = (): ApiError => unauthorized('This API key has been revoked.')
 
+/** The key that a request presents, well formed at least. @throws ApiError 401 */
+export const presentedKey = (headers: Headers): Credential => {
+  const secret = /^Bearer +(\S+) *$/i.exec(headers.get('authorization') ?? '')?.[1]
+  if (secret === undefined) throw unauthorized(missing)
+  const credential = Credential.parse('apiKey', secret)
+  if (!credential) throw unauthorized(incorrect)
+  return credential
+}
+
 /**
  * Lets a request pass that presents a key in use. The database is asked each time, so that a
  * revoked key is out at once.
  */
 export const authenticate = (db: Database, pepper: Pepper) =>
   createMiddleware<GatewayEnv>(async (c, next) => {
-    const secret = /^Bearer +(\S+) *$/i.exec(c.req.header('authorization') ?? '')?.[1]
-    if (secret === undefined) throw unauthorized(missing)
-    const credential = Credential.parse('apiKey', secret)
-    const key = credential && (await findActiveApiKey(db, credential.digest(pepper)))
+    const credential = presentedKey(c.req.raw.headers)
+    const key = await findActiveApiKey(db, credential.digest(pepper))
     if (!key) throw unauthorized(incorrect)
     c.set('key', key)
     await next()

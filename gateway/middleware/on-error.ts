@@ -8,7 +8,7 @@ import type { GatewayEnv } from '../gateway-env.ts'
 /** Answers in OpenAI's error shape; what nobody foresaw is a 500 whose details go to the log. */
 export const onError =
   (log: Log) =>
-  (error: Error, c: Context<GatewayEnv>): Response => {
+  <Env extends GatewayEnv>(error: Error, c: Context<Env>): Response => {
     const shown = asApiError(error)
     if (shown !== error) {
       const { requestId } = c.var

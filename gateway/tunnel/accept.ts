@@ -5,19 +5,25 @@
 import { STATUS_CODES, type IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { WebSocketServer } from 'ws'
-import { backendHeader, isBackendName } from '../../shared/auth/tunnel-key.ts'
 import { ApiError } from '../../shared/errors.ts'
 import type { Log } from '../../shared/log.ts'
-import { errorBody } from '../../shared/openai/error.ts'
+import { asApiError, errorBody } from '../../shared/openai/error.ts'
 import { protocolName, tunnelPath } from '../../shared/tunnel/handshake.ts'
 import { defaultTiming, limits, type Timing } from '../../shared/tunnel/limits.ts'
 import { closeCodes } from '../../shared/tunnel/error.ts'
 import { feedSession, socketTransport } from '../../shared/tunnel/socket-transport.ts'
-import type { BackendLogin, Grant } from '../auth/backend-login.ts'
-import { LoginRefused } from '../auth/login-refused.ts'
+import type { BackendLogin } from '../auth/backend-login.ts'
 import { ClientAddresses } from '../client-address.ts'
 import { errorFields } from '../error-fields.ts'
 import { AttemptLimit } from './attempt-limit.ts'
+import {
+  checkProtocol,
+  identifyCaller,
+  notNow,
+  tooOften,
+  type Caller,
+  type HeaderOf,
+} from './caller.ts'
 import type { BackendRegistry } from './registry.ts'
 import { TokenAdmission } from './token-admission.ts'
 import { TunnelKeyAdmission } from './tunnel-key-admission.ts'
@@ -74,23 +80,27 @@ export class TunnelAcceptor {
   }
 
   async #accept(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
-    if (!offersProtocol(request)) {
-      refuse(socket, new ApiError(426, `This gateway speaks ${protocolName}.`), {
-        'Sec-WebSocket-Protocol': protocolName,
-        Upgrade: 'websocket',
-      })
-      return
-    }
     const address = this.#addresses.of(request)
     const waitMs = address === null ? 0 : this.#attempts.waitMs(address)
     const failed = () => address !== null && this.#attempts.failed(address)
-    const admission = waitMs > 0 ? tooOften(waitMs) : await this.#admit(request)
+    const admission = await this.#admit(request, waitMs).catch(asApiError)
     if (admission instanceof ApiError) {
       if (admission.status === 401) failed()
       refuse(socket, admission)
     } else if (!socket.destroyed) {
       this.#upgrade(request, socket, head, admission, failed)
     }
+  }
+
+  /** @throws ApiError */
+  async #admit(request: IncomingMessage, waitMs: number): Promise<Admitted> {
+    const { login, log, now = Date.now } = this.#options
+    checkProtocol(headerOf(request))
+    if (waitMs > 0) throw tooOften(waitMs)
+    const caller = await this.#identify(request)
+    return 'grant' in caller
+      ? new TokenAdmission(caller.grant, { login, log, now })
+      : new TunnelKeyAdmission({ login, log, backendName: caller.backendName })
   }
 
   #upgrade(
@@ -115,81 +125,49 @@ export class TunnelAcceptor {
     })
   }
 
-  async #admit(request: IncomingMessage): Promise<Admitted | ApiError> {
-    const { login, log, now = Date.now } = this.#options
-    const { authorization, [backendHeader]: backendName } = request.headers
-    if (authorization === undefined && typeof backendName === 'string') {
-      if (!login.hasTunnelKey) return unauthorized(noTunnelKey)
-      if (!isBackendName(backendName)) return unauthorized(badName)
-      return new TunnelKeyAdmission({ login, log, backendName })
-    }
-    const token = /^Bearer (\S+)$/i.exec(authorization ?? '')?.[1]
-    if (token === undefined) return unauthorized(noToken)
-    const grant = await this.#check(token)
-    return grant instanceof ApiError ? grant : new TokenAdmission(grant, { login, log, now })
-  }
-
-  async #check(token: string): Promise<Grant | ApiError> {
-    if (this.#numPending >= maxPending) return tooMany
+  /** @throws ApiError */
+  async #identify(request: IncomingMessage): Promise<Caller> {
+    if (this.#numPending >= maxPending) throw tooMany
     this.#numPending++
     try {
-      return await this.#checkInTime(token)
+      return await this.#identifyInTime(request)
     } catch (error) {
-      if (error instanceof LoginRefused) return unauthorized(error.message)
+      if (error instanceof ApiError) throw error
       this.#options.log.error('backend token could not be checked', errorFields(error))
-      return notNow
+      throw notNow
     } finally {
       this.#numPending--
     }
   }
 
-  /** @throws when the check fails or takes longer than a handshake may */
-  async #checkInTime(token: string): Promise<Grant> {
+  /** @throws when the look-up fails or takes longer than a handshake may */
+  async #identifyInTime(request: IncomingMessage): Promise<Caller> {
     const { login, timing = defaultTiming } = this.#options
     const late = Promise.withResolvers<never>()
     const timer = setTimeout(() => late.reject(new Error('timed out')), timing.handshakeMs)
     try {
-      return await Promise.race([login.withToken(token), late.promise])
+      return await Promise.race([identifyCaller(headerOf(request), login), late.promise])
     } finally {
       clearTimeout(timer)
     }
   }
 }
 
+const headerOf =
+  ({ headers }: IncomingMessage): HeaderOf =>
+  (name) =>
+    headers[name]?.toString()
+
 /** A stranger that ended so has not failed: the gateway had no time or place for it. */
 const ownReasons: readonly number[] = [closeCodes.GOING_AWAY, closeCodes.INTERNAL_ERROR]
-
-const unauthorized = (message: string) =>
-  new ApiError(401, message, { code: 'invalid_backend_token' })
-
-const noToken = 'A backend must present its token.'
-const noTunnelKey = 'This gateway has no tunnel key: enroll the backend here, or set its key.'
-const badName = 'The name of a backend has 1 to 64 letters, digits, dots, hyphens and underscores.'
-
-const tooOften = (waitMs: number): ApiError =>
-  new ApiError(429, 'Too many failed attempts to connect. Try again later.', {
-    type: 'rate_limit_error',
-    retryAfterSeconds: Math.ceil(waitMs / 1000),
-  })
 
 const unavailable = (message: string) =>
   new ApiError(503, message, { type: 'service_unavailable_error', retryAfterSeconds: 1 })
 
 const tooMany = unavailable('Too many backends are connecting at once. Try again in a moment.')
 
-const notNow = unavailable('The backend token cannot be checked at the moment. Try again later.')
-
-const offersProtocol = (request: IncomingMessage): boolean =>
-  (request.headers['sec-websocket-protocol'] ?? '')
-    .split(',')
-    .some((name) => name.trim() === protocolName)
-
 /** Answers an upgrade request without upgrading it. */
-const refuse = (
-  socket: Duplex,
-  error: ApiError,
-  extraHeaders: Readonly<Record<string, string>> = {},
-): void => {
+const refuse = (socket: Duplex, error: ApiError): void => {
   const body = JSON.stringify(errorBody(error))
   const retryAfter = error.retryAfterSeconds
   const headers = Object.entries({
@@ -197,7 +175,7 @@ const refuse = (
     'Content-Length': String(Buffer.byteLength(body)),
     Connection: 'close',
     ...(retryAfter !== undefined && { 'Retry-After': String(retryAfter) }),
-    ...extraHeaders,
+    ...(error.status === 426 && { 'Sec-WebSocket-Protocol': protocolName, Upgrade: 'websocket' }),
   }).map(([name, value]) => `${name}: ${value}\r\n`)
   const status = `HTTP/1.1 ${error.status} ${STATUS_CODES[error.status] ?? ''}\r\n`
   socket.end(`${status}${headers.join('')}\r\n${body}`, () => socket.destroy())

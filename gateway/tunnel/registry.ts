@@ -32,7 +32,12 @@ export type RegistryOptions = {
   /** What the runtime asks of all sessions. */
   readonly session?: Pick<
     GatewaySessionOptions,
-    'maxStreams' | 'windowBytes' | 'connectionWindowBytes' | 'pings' | 'watchIdle'
+    | 'maxStreams'
+    | 'windowBytes'
+    | 'connectionWindowBytes'
+    | 'pings'
+    | 'watchIdle'
+    | 'answersTextPing'
   >
   /**
    * Enters a final count that comes from a backend's journal.

@@ -15,11 +15,22 @@ import {
 } from './admission.ts'
 import type { BackendIdentity } from './backend-connection.ts'
 
+const expired = unauthorized('the backend token has expired')
+
 /** A token that could not be checked, for want of the database, is checked again. */
 const retryMs = 5_000
 
+export type TokenAdmissionOptions = AdmissionOptions & {
+  /** ms since the epoch. */
+  readonly now: () => number
+  /** False where no timer may run: `closeIfExpired` is asked instead. Default true. */
+  readonly watchExpiry?: boolean
+  /** A fresh token was accepted. */
+  readonly onRenewed?: (grant: Grant) => void
+}
+
 export class TokenAdmission implements Admission {
-  readonly #options: AdmissionOptions & { readonly now: () => number }
+  readonly #options: TokenAdmissionOptions
   #grant: Grant
   #hello: Hello | undefined
   #session: Session | undefined
@@ -28,15 +39,20 @@ export class TokenAdmission implements Admission {
   #isChecking = false
   #nextToken: string | undefined
 
-  /** @param options `now`: ms since the epoch */
-  constructor(grant: Grant, options: AdmissionOptions & { readonly now: () => number }) {
+  /** @param hello of a backend that was let in before */
+  constructor(grant: Grant, options: TokenAdmissionOptions, hello?: Hello) {
     this.#grant = grant
     this.#options = options
+    this.#hello = hello
   }
 
   get identity(): BackendIdentity {
     const { backendId, name } = this.#grant
     return { backendId, name }
+  }
+
+  get grant(): Grant {
+    return this.#grant
   }
 
   /** From now on the session is closed when its token runs out. */
@@ -57,6 +73,12 @@ export class TokenAdmission implements Admission {
 
   confirm(): Promise<Refusal | undefined> {
     return confirmGrant(this.#grant, this.#options)
+  }
+
+  /** Closes the session if its token has run out. */
+  closeIfExpired(): void {
+    const { expiresAtMs } = this.#grant
+    if (expiresAtMs !== null && expiresAtMs <= this.#options.now()) this.#close(expired)
   }
 
   /** One token is checked at a time, and then the latest that came meanwhile. */
@@ -95,14 +117,15 @@ export class TokenAdmission implements Admission {
     if (problem) return this.#close(problem)
     this.#grant = grant
     this.#awaitExpiry()
+    this.#options.onRenewed?.(grant)
   }
 
   #awaitExpiry(): void {
     clearTimeout(this.#expiry)
+    const { now, watchExpiry = true } = this.#options
     const { expiresAtMs } = this.#grant
-    if (expiresAtMs === null || !this.#session) return
-    const expired = unauthorized('the backend token has expired')
-    this.#expiry = setTimeout(() => this.#close(expired), expiresAtMs - this.#options.now())
+    if (expiresAtMs === null || !this.#session || !watchExpiry) return
+    this.#expiry = setTimeout(() => this.#close(expired), expiresAtMs - now())
   }
 
   #close({ code, reason }: Refusal): void {

@@ -130,6 +130,11 @@ export class BackendSession {
     this.#link.receive(message)
   }
 
+  /** The gateway's runtime has answered a text ping. */
+  textPong(): void {
+    this.#link.textPong()
+  }
+
   /** The transport is gone. */
   transportClosed(code: number, reason: string): void {
     this.#link.transportClosed(code, reason)
@@ -178,6 +183,7 @@ export class BackendSession {
     const { hello, handler, beforeEnd, onWelcome } = this.#options
     const link = this.#link
     link.handshakeDone()
+    if (welcome.textPing) link.pingByText()
     const onClosed = () => this.#reports.ended()
     this.#streams = new BackendStreams({ link, hello, welcome, handler, beforeEnd, onClosed })
     this.#reports.begin(link.now())

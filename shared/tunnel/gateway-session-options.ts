@@ -22,6 +22,8 @@ export type GatewaySessionOptions = LinkOptions & {
   readonly firstStreamId?: number
   /** Whether this end sends PING while streams are open. Default true. */
   readonly pings?: boolean
+  /** Whether the runtime answers text pings itself: an idle backend then sends no others. */
+  readonly answersTextPing?: boolean
   /** Goes on after a sleep, without a handshake. Numbers and windows are the snapshot's. */
   readonly resume?: SessionSnapshot
   readonly challenge?: Challenge
@@ -39,6 +41,6 @@ export type GatewaySessionOptions = LinkOptions & {
   readonly onUsage?: (report: UsageReport) => void
   /** The backend will stop; streams above `lastStreamId` have failed with DRAINING. */
   readonly onGoaway?: (goaway: Goaway) => void
-  /** No stream is open, and what `snapshot()` says has changed. */
+  /** No stream is open, and what `snapshot()` says has changed: after WELCOME too. */
   readonly onIdle?: () => void
 }

@@ -193,6 +193,7 @@ export class GatewaySession {
       maxStreams = limits.streams,
       windowBytes = limits.responseWindowBytes,
       connectionWindowBytes = limits.responseConnectionWindowBytes,
+      answersTextPing = false,
       firstStreamId = 1,
       onReady,
     } = this.#options
@@ -201,6 +202,7 @@ export class GatewaySession {
       maxStreams: Math.min(maxStreams, hello.maxStreams, limits.streams),
       windowBytes,
       connectionWindowBytes,
+      ...(answersTextPing && { textPing: true }),
     }
     this.#control('WELCOME', encodeWelcome(welcome))
     this.#begin({
@@ -214,6 +216,7 @@ export class GatewaySession {
       isDraining: false,
     })
     onReady?.(hello)
+    this.#noteChange()
   }
 
   #begin(agreed: SessionSnapshot): void {

@@ -1,6 +1,7 @@
 /** The payloads of HELLO and WELCOME: what both ends agree on before the first stream. */
 import { limits } from './limits.ts'
 import {
+  boolean,
   checked,
   encodeJson,
   integer,
@@ -44,6 +45,8 @@ export type Welcome = {
   readonly windowBytes: number
   /** Initial credit of all response bodies together, bytes. */
   readonly connectionWindowBytes: number
+  /** The gateway sleeps while no stream is open: a text ping is answered without waking it. */
+  readonly textPing?: boolean
 }
 
 const windowBytes = (value: unknown, what: string): number =>
@@ -103,6 +106,7 @@ export const encodeWelcome = (welcome: Welcome): Uint8Array =>
 
 export const parseWelcome = (payload: Uint8Array): Welcome => {
   const from = readJson(payload, 'WELCOME')
+  const textPing = from['textPing']
   return {
     sessionId: string(from['sessionId'], 128, 'WELCOME.sessionId'),
     maxStreams: integer(from['maxStreams'], 1, limits.streams, 'WELCOME.maxStreams'),
@@ -111,5 +115,6 @@ export const parseWelcome = (payload: Uint8Array): Welcome => {
       from['connectionWindowBytes'],
       'WELCOME.connectionWindowBytes',
     ),
+    ...(textPing !== undefined && { textPing: boolean(textPing, 'WELCOME.textPing') }),
   }
 }

@@ -64,6 +64,7 @@ export class Link implements Pace {
   readonly #roundTrip = new RoundTrip()
   #awaitedPong: { readonly number: number; readonly come: () => void } | undefined
   #isClosed = false
+  #idlePings: 'frame' | 'text' = 'frame'
 
   constructor(transport: Transport, events: LinkEvents, pings: Pings, options: LinkOptions) {
     const { timing = defaultTiming, now = () => performance.now(), random = Math.random } = options
@@ -86,7 +87,11 @@ export class Link implements Pace {
       hasStreams: () => events.hasStreams(),
       bufferedBytes: () => transport.bufferedBytes,
       pings,
-      ping: () => this.#ping(),
+      ping: () => {
+        const isText = this.#idlePings === 'text' && !events.hasStreams()
+        if (isText && transport.textPing) transport.textPing()
+        else this.#ping()
+      },
       watchIdle: options.watchIdle ?? true,
       tick: (at) => events.tick(at),
       dead: (cause, reason) =>
@@ -140,6 +145,16 @@ export class Link implements Pace {
   reset(streamId: number, failure: Failure): void {
     this.counters.resetSent(failure.code)
     this.outbox.control(resetFrame(streamId, failure))
+  }
+
+  /** From now on this end's PINGs are text while no stream is open: the peer sleeps. */
+  pingByText(): void {
+    this.#idlePings = 'text'
+  }
+
+  /** The peer's runtime has answered a text ping. */
+  textPong(): void {
+    this.#heartbeat.received()
   }
 
   /** One message from the transport, which must not be changed afterwards. */

@@ -1,11 +1,14 @@
 /** A transport over any WebSocket that tells when a message has been written, as `ws` does. */
+import { closeReason } from './close-reason.ts'
 import { closeCodes } from './error.ts'
+import { textPing, textPong } from './handshake.ts'
 import type { Transport } from './transport.ts'
 
 /** The part of a `ws` WebSocket that a tunnel needs. */
 export interface MessageSocket {
   readonly bufferedAmount: number
   send(data: Uint8Array, done: (error?: Error | null) => void): void
+  send(data: string): void
   close(code: number, reason: string): void
   terminate(): void
   once(event: 'close', listener: () => void): unknown
@@ -18,6 +21,8 @@ export interface MessageSink {
   receive(message: Uint8Array): void
   transportClosed(code: number, reason: string): void
   close(code: number, reason: string): void
+  /** The peer's runtime has answered a text ping. */
+  textPong?(): void
 }
 
 /** Node's; other runtimes may lack it. */
@@ -25,15 +30,6 @@ const { setImmediate } = globalThis as { setImmediate?: (callback: () => void) =
 
 /** How long a peer may take to answer the closing handshake before the socket is cut. */
 const closeGraceMs = 3_000
-
-const maxReasonBytes = 123 // RFC 6455 section 5.5: a control frame holds 125 bytes, 2 are the code
-
-/** The reason, cut to what a close frame holds, at a character's border. */
-const closeReason = (reason: string): string => {
-  const bytes = new Uint8Array(maxReasonBytes)
-  const { read } = new TextEncoder().encodeInto(reason, bytes)
-  return reason.slice(0, read)
-}
 
 /** Wraps an open socket. */
 export const socketTransport = (socket: MessageSocket): Transport => {
@@ -48,6 +44,9 @@ export const socketTransport = (socket: MessageSocket): Transport => {
       })
     },
     ...(setImmediate && { defer: (callback: () => void) => void setImmediate(callback) }),
+    textPing() {
+      socket.send(textPing)
+    },
     close(code, reason) {
       if (closing) return
       closing = true
@@ -63,6 +62,7 @@ export const socketTransport = (socket: MessageSocket): Transport => {
 export const feedSession = (socket: MessageSocket, session: MessageSink): void => {
   socket.on('message', (data, isBinary) => {
     if (isBinary && data instanceof Uint8Array) session.receive(data)
+    else if (session.textPong && String(data) === textPong) session.textPong()
     else session.close(closeCodes.PROTOCOL_ERROR, 'a text message')
   })
   socket.on('close', (code, reason) => session.transportClosed(code, reason.toString()))

@@ -14,6 +14,8 @@ export interface Transport {
    * of the event loop: what is sent meanwhile shares a message. Absent: at the end of the microtask.
    */
   defer?(callback: () => void): void
+  /** Sends `textPing`; absent where only the other end does. */
+  textPing?(): void
   /** Closes for good, also when the peer no longer answers. Idempotent. */
   close(code: number, reason: string): void
 }

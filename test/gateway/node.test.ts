@@ -6,7 +6,7 @@ import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { openAdmin } from '../../gateway/control/open-admin.ts'
-import { SocketAdmin } from '../../gateway/control/socket-admin.ts'
+import { RemoteAdmin } from '../../gateway/control/remote-admin.ts'
 import { startGateway } from '../../gateway/node.ts'
 import { lineLog } from '../../shared/log.ts'
 import { silentLog } from '../support/silent-log.ts'
@@ -94,7 +94,7 @@ test('what a killed gateway left behind does not hinder the next, and its keys s
   const gateway = await startGateway(at(home), { log })
   onTestFinished(() => gateway.close())
   const online = await openAdmin(home)
-  expect(online).toBeInstanceOf(SocketAdmin)
+  expect(online).toBeInstanceOf(RemoteAdmin)
   const response = await fetch(`${gateway.url}/v1/models`, {
     headers: { authorization: `Bearer ${String(secret).trim()}` },
   })

@@ -6,13 +6,14 @@ import { fileURLToPath } from 'node:url'
 
 const burrowJs = fileURLToPath(new URL('../../burrow.js', import.meta.url))
 
-export class BurrowProcess {
+/** A program of Node's, what it prints, and how it ends. */
+export class ProgramProcess {
   readonly child: ChildProcess
   #output = ''
   readonly #waiters = new Set<() => void>()
 
   constructor(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
-    this.child = spawn(process.execPath, [burrowJs, ...args], {
+    this.child = spawn(process.execPath, args, {
       env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
@@ -27,6 +28,10 @@ export class BurrowProcess {
     })
   }
 
+  get isRunning(): boolean {
+    return this.child.exitCode === null && this.child.signalCode === null
+  }
+
   /** All that it has printed so far, both streams. */
   get output(): string {
     return this.#output
@@ -38,7 +43,7 @@ export class BurrowProcess {
     for (;;) {
       const match = pattern.exec(this.#output)
       if (match) return match
-      if (this.child.exitCode !== null || this.child.signalCode !== null || deadline.aborted) {
+      if (!this.isRunning || deadline.aborted) {
         throw new Error(`no ${pattern} in the output:\n${this.#output}`)
       }
       await new Promise<void>((resolve) => {
@@ -55,9 +60,7 @@ export class BurrowProcess {
 
   /** The exit code once it has ended by itself, or the signal that ended it. */
   async exited(): Promise<number | NodeJS.Signals> {
-    if (this.child.exitCode === null && this.child.signalCode === null) {
-      await once(this.child, 'exit')
-    }
+    if (this.isRunning) await once(this.child, 'exit')
     return this.child.signalCode ?? this.child.exitCode ?? -1
   }
 
@@ -70,6 +73,12 @@ export class BurrowProcess {
   async kill(): Promise<void> {
     this.child.kill('SIGKILL')
     await this.exited()
+  }
+}
+
+export class BurrowProcess extends ProgramProcess {
+  constructor(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
+    super([burrowJs, ...args], env)
   }
 }
 
@@ -93,8 +102,11 @@ export const runBurrow = async (
 }
 
 /** Runs a command with `--json` and parses what it prints. */
-export const runJson = async (args: readonly string[]) => {
-  const { code, stdout, stderr } = await runBurrow([...args, '--json'])
+export const runJson = async (
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+) => {
+  const { code, stdout, stderr } = await runBurrow([...args, '--json'], env)
   if (code !== 0) throw new Error(`burrow ${args.join(' ')} ended with ${code}: ${stderr}`)
   return JSON.parse(stdout)
 }

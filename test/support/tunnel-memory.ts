@@ -10,9 +10,21 @@ import { limits, type Timing } from '../../shared/tunnel/limits.ts'
 import type { Hello } from '../../shared/tunnel/hello.ts'
 import type { Transport } from '../../shared/tunnel/transport.ts'
 
-/** The next turn of the event loop; workerd may lack Node's own. */
-const soon: (callback: () => void) => void =
-  globalThis.setImmediate ?? ((callback) => setTimeout(callback, 0))
+const isWorkerd = globalThis.navigator?.userAgent === 'Cloudflare-Workers'
+
+/** workerd's timers wait for a millisecond or more, its messages do not. */
+const byMessage = (callback: () => void): void => {
+  const { port1, port2 } = new MessageChannel()
+  port2.addEventListener('message', () => {
+    port1.close()
+    callback()
+  })
+  port2.start()
+  port1.postMessage(0)
+}
+
+/** The next turn of the event loop. */
+const soon: (callback: () => void) => void = isWorkerd ? byMessage : setImmediate
 
 /** Lets messages that are under way arrive, and what they set off. */
 export const turns = async (count = 5): Promise<void> => {

@@ -5,7 +5,7 @@ import { describe, expect, onTestFinished, test } from 'vitest'
 import type { Admin } from '../../../gateway/control/admin.ts'
 import { DatabaseAdmin } from '../../../gateway/control/database-admin.ts'
 import { openAdmin } from '../../../gateway/control/open-admin.ts'
-import { SocketAdmin } from '../../../gateway/control/socket-admin.ts'
+import { RemoteAdmin } from '../../../gateway/control/remote-admin.ts'
 import { startGateway } from '../../../gateway/node.ts'
 import { lineLog } from '../../../shared/log.ts'
 import { silentLog } from '../../support/silent-log.ts'
@@ -26,7 +26,7 @@ const running = async () => {
   const gateway = await startGateway({ host: '127.0.0.1', port: 0, home }, { log })
   onTestFinished(() => gateway.close())
   const admin = await opened(home)
-  expect(admin).toBeInstanceOf(SocketAdmin)
+  expect(admin).toBeInstanceOf(RemoteAdmin)
   return { admin, logged }
 }
 

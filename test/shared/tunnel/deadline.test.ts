@@ -36,7 +36,7 @@ describe('a deadline', () => {
   })
 
   it('is kept by the gateway too, for a backend that does not', async () => {
-    const { peer, session } = await readyGateway({ timing: quickTiming })
+    const { peer, session } = await readyGateway({ timing: { ...quickTiming, cancelMs: 300 } })
     const exchange = session.open({ ...get, deadlineMs: 1 })
     await turns()
     peer.send(acceptFrame(1))

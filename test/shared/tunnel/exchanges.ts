@@ -26,7 +26,9 @@ export const quickTiming = { ...defaultTiming, cancelMs: 60, settleMs: 30 }
 export const endless = (request: Request, exchange: ServedExchange): Response => {
   const stopped = Promise.withResolvers<typeof usage>()
   exchange.usage(stopped.promise)
-  request.signal.addEventListener('abort', () => setTimeout(() => stopped.resolve(usage), 5))
+  request.signal.addEventListener('abort', () => {
+    setTimeout(() => stopped.resolve(usage), 5)
+  })
   return new Response(
     new ReadableStream({
       async pull(controller) {

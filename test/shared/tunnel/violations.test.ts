@@ -250,7 +250,8 @@ describe('a backend', () => {
     const session = new BackendSession(peer.transport, {
       log: silentLog,
       hello: testHello,
-      handler: async (received) => new Response(new Uint8Array(40_000).fill(received.url.length)),
+      // One chunk: a Response made of bytes hands them out in pieces of its runtime's choice.
+      handler: async () => new Response(ReadableStream.from([new Uint8Array(40_000)])),
       onWelcome: () => {},
     })
     peer.connect(session)

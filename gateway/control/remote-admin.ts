@@ -1,20 +1,26 @@
-/** Administration of a gateway that runs in another process, over its control socket. */
-import { request } from 'node:http'
-import { text } from 'node:stream/consumers'
+/** Administration of a gateway that runs elsewhere, through its control API. */
 import { ApiError } from '../../shared/errors.ts'
 import { Credential, type CredentialKind } from '../auth/credential.ts'
 import { RemoteGrants } from './remote-grants.ts'
 import type { Admin, ApiKeyInfo, BackendInfo, CreatedApiKey, EnrolledBackend } from './admin.ts'
 
 /** Longer than the gateway waits for its backends' health. */
-const timeoutMs = 10_000
+export const adminTimeoutMs = 10_000
 
-export class SocketAdmin implements Admin {
+export type AdminAnswer = { readonly status: number; readonly value: unknown }
+
+/**
+ * Sends one request to a gateway's control API: `path` begins with a slash, `body` is to be JSON.
+ * Rejects, with what to do, when there is no answer or one that is not the API's.
+ */
+export type AdminCall = (method: string, path: string, body?: unknown) => Promise<AdminAnswer>
+
+export class RemoteAdmin implements Admin {
   readonly grants = new RemoteGrants((method, path, body) => this.#call(method, path, body))
-  readonly #socketPath: string
+  readonly #send: AdminCall
 
-  constructor(socketPath: string) {
-    this.#socketPath = socketPath
+  constructor(send: AdminCall) {
+    this.#send = send
   }
 
   async createKey(name: string): Promise<CreatedApiKey> {
@@ -60,25 +66,6 @@ export class SocketAdmin implements Admin {
     if (status < 300) return value
     const message = fields(fields(value)['error'])['message']
     throw new ApiError(status, String(message))
-  }
-
-  #send(method: string, path: string, body: unknown): Promise<{ status: number; value: unknown }> {
-    const { promise, resolve, reject } = Promise.withResolvers<{ status: number; value: unknown }>()
-    const signal = AbortSignal.timeout(timeoutMs)
-    const outgoing = request(
-      { socketPath: this.#socketPath, method, path, agent: false, signal },
-      (incoming) => {
-        text(incoming)
-          .then((answer): unknown => JSON.parse(answer))
-          .then((value) => resolve({ status: incoming.statusCode ?? 500, value }))
-          .catch(reject)
-      },
-    )
-    outgoing.on('error', (cause) =>
-      reject(new Error('the running gateway does not answer on its control socket', { cause })),
-    )
-    outgoing.end(body === undefined ? undefined : JSON.stringify(body))
-    return promise
   }
 }
 

@@ -1,0 +1,2 @@
+/** Where a gateway on Workers serves the control API, behind its admin token. */
+export const adminPath = '/admin'
