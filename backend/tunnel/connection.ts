@@ -3,6 +3,11 @@ import type { IncomingMessage } from 'node:http'
 import { WebSocket } from 'ws'
 import type { Log } from '../../shared/log.ts'
 import { BackendSession } from '../../shared/tunnel/backend-session.ts'
+import {
+  connectionState,
+  reportConnection,
+  type ConnectionReport,
+} from '../../shared/tunnel/connection-report.ts'
 import type { Goaway, Status } from '../../shared/tunnel/control-message.ts'
 import { closeCodes } from '../../shared/tunnel/error.ts'
 import type { TunnelHandler } from '../../shared/tunnel/exchange.ts'
@@ -10,6 +15,7 @@ import { protocolName } from '../../shared/tunnel/handshake.ts'
 import { limits, type Timing } from '../../shared/tunnel/limits.ts'
 import type { Hello } from '../../shared/tunnel/hello.ts'
 import { feedSession, socketTransport } from '../../shared/tunnel/socket-transport.ts'
+import type { TrafficTotals } from '../../shared/tunnel/traffic-totals.ts'
 import type { CountDelivery } from './count-delivery.ts'
 import type { Renewal, TunnelLogin } from './login.ts'
 import type { ProxyAgent, ProxyRoute } from './proxy.ts'
@@ -32,6 +38,8 @@ export type ConnectionOptions = {
   readonly onGoaway: (goaway: Goaway) => void
   /** How busy this backend is. */
   readonly status?: () => Status
+  /** Counts what goes through. */
+  readonly traffic?: TrafficTotals
   /** Where final counts are kept until the gateway has them. */
   readonly counts?: CountDelivery
 }
@@ -48,6 +56,7 @@ export class Connection {
   #session: BackendSession | undefined
   #lastError = ''
   #upSinceMs: number | undefined
+  #connectedAtMs: number | undefined
   #drained: Promise<void> | undefined
   #renewal: NodeJS.Timeout | undefined
 
@@ -83,6 +92,17 @@ export class Connection {
   /** Streams that are not over yet. */
   get openStreams(): number {
     return this.#session?.openStreams ?? 0
+  }
+
+  /** Null before the gateway has let it in. */
+  report(): ConnectionReport | null {
+    const session = this.#session
+    const connectedAtMs = this.#connectedAtMs
+    if (!session || connectedAtMs === undefined) return null
+    const { hello, timing } = this.#options
+    const { connectionIndex, generation } = hello
+    const state = connectionState(session, timing)
+    return reportConnection(session, { connectionIndex, generation, state, connectedAtMs })
   }
 
   /**
@@ -121,7 +141,8 @@ export class Connection {
   }
 
   #onOpen(): void {
-    const { hello, handler, log, timing, login, counts, status, onGoaway } = this.#options
+    const { url, hello, handler, log, timing, login } = this.#options
+    const { counts, traffic, status, onGoaway } = this.#options
     const prove = login.prove
     const session: BackendSession = new BackendSession(socketTransport(this.#socket), {
       hello,
@@ -133,6 +154,8 @@ export class Connection {
       ...(prove && { prove: (nonce: Uint8Array) => prove(nonce, hello.instanceId) }),
       onWelcome: () => {
         this.#upSinceMs = performance.now()
+        this.#connectedAtMs = Date.now()
+        traffic?.connected(url.host, session)
         if (login.renewal) this.#renew(session, login.renewal)
         counts?.welcomed(session)
         this.#options.onWelcome()
