@@ -3,9 +3,12 @@ import { env } from 'cloudflare:workers'
 import { describe, expect, it } from 'vitest'
 import type { SocketRecord } from '../../../gateway/workers/hub-socket.ts'
 import { textPing, textPong } from '../../../shared/tunnel/handshake.ts'
+import type { PeerReport } from '../../../shared/tunnel/connection-report.ts'
 import { defaultTiming, limits } from '../../../shared/tunnel/limits.ts'
+import { testAdminToken } from '../../support/worker-secrets.ts'
 import {
   administer,
+  ask,
   chat,
   connectBackend,
   done,
@@ -108,6 +111,28 @@ describe('the hub', () => {
     expect(Date.now() - before).toBeLessThan(1_000)
     stream.end(done)
     expect(await theirs.next()).toBe(done)
+  })
+
+  it('tells the admin token’s holder how the tunnel is, and nobody else', async () => {
+    const key = await testKey()
+    await connectBackend({ name: 'told', handler: async () => new Response('ok') })
+    await (await chat(key, { model: 'told' })).text()
+    const { backends } = await administer<{ backends: PeerReport[] }>('GET', '/tunnel')
+    const told = backends.find(({ name }) => name === 'told')
+    expect(told?.connections).toMatchObject([{ state: 'ready', counters: { streamsOpened: 1 } }])
+
+    const headers = { authorization: `Bearer ${testAdminToken}` }
+    const scraped = await ask('/admin/metrics', { headers })
+    expect(await scraped.text()).toContain('burrow_tunnel_streams_total{backend="told"} 1\n')
+    for (const [path, status] of [
+      ['/admin/metrics', 401],
+      ['/admin/tunnel', 401],
+      ['/metrics', 404],
+    ] as const) {
+      const refused = await ask(path)
+      await refused.text()
+      expect([path, refused.status]).toEqual([path, status])
+    }
   })
 
   it('cuts a revoked backend off', async () => {
