@@ -59,7 +59,15 @@ export class ServiceProxy {
     request.signal.addEventListener('abort', stop)
     outgoing.on('close', () => request.signal.removeEventListener('abort', stop))
     outgoing.on('error', reject)
-    outgoing.on('response', (incoming) => resolve(answerOf(incoming)))
+    outgoing.on('response', (incoming) => {
+      try {
+        resolve(answerOf(incoming))
+      } catch (error) {
+        // Node takes any number for a status.
+        outgoing.destroy()
+        reject(error)
+      }
+    })
     outgoing.on('upgrade', (incoming: IncomingMessage, socket: Socket, head: Buffer) => {
       request.signal.addEventListener('abort', () => socket.destroy())
       if (head.length > 0) socket.unshift(head)
@@ -85,7 +93,11 @@ export class ServiceProxy {
 
   #begin(target: URL, request: Request, { upgrade }: ServedExchange): ClientRequest {
     const { pathname, search } = new URL(request.url)
-    const headers = [...request.headers].filter(([name]) => name !== 'host').flat()
+    const isPassed = (name: string, value: string) =>
+      name !== 'host' &&
+      // Where no body follows, the service would take the next visitor's request for it.
+      (name !== 'content-length' || request.body !== null || value === '0')
+    const headers = [...request.headers].filter(([name, value]) => isPassed(name, value)).flat()
     return httpRequest({
       host: target.hostname.replace(/^\[|\]$/g, ''),
       port: target.port || 80,
