@@ -1,6 +1,7 @@
 /** Who may pass to a service, how many at once, and for how long. */
 import type { IncomingMessage } from 'node:http'
 import { ActiveRequests } from '../active-requests.ts'
+import { asksForWebSocket } from '../asks-for-web-socket.ts'
 import { isOwnRequest } from './same-origin.ts'
 import { entrance, type ServiceAnswer } from './service-answer.ts'
 import { visitCookie } from './service-cookies.ts'
@@ -17,6 +18,8 @@ export const enterPath = `${ownPath}enter`
 const maxVisits = 256
 /** setTimeout's own limit: a visit that would last longer ends then. */
 const maxTimerMs = 2 ** 31 - 1
+
+const nothingHere = () => new VisitError(404, 'There is nothing here.')
 
 const notLetIn =
   'This service is not public. Ask for a link to it: burrow services grant, on the gateway, makes one.'
@@ -48,7 +51,7 @@ export class VisitGate {
   ): Promise<ServiceAnswer | null> {
     if (!url.startsWith(ownPath)) return null
     const { searchParams, pathname } = new URL(url, origin)
-    if (pathname !== enterPath) throw new VisitError(404, 'There is nothing here.')
+    if (pathname !== enterPath) throw nothingHere()
     const secret = searchParams.get('grant') ?? ''
     const grant = await findGrant(this.#options, service, secret)
     if (!grant) throw new VisitError(401, notLetIn)
@@ -67,9 +70,10 @@ export class VisitGate {
     incoming: IncomingMessage,
     visit: (signal: AbortSignal) => Promise<void>,
   ): Promise<void> {
+    const { headers, method = 'GET', url = '/' } = incoming
+    if (url.startsWith(ownPath)) throw nothingHere()
     const { grant, byCookie } = await this.#visitor(place, incoming)
-    const { headers, method = 'GET' } = incoming
-    const isUpgrade = headers.upgrade !== undefined
+    const isUpgrade = asksForWebSocket(incoming)
     if (byCookie && !isOwnRequest(headers, method, isUpgrade, place.origin)) {
       throw new VisitError(403, 'This request comes from another site.')
     }

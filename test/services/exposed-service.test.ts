@@ -255,6 +255,17 @@ test('a GET with a body is turned down, not stripped of it', async () => {
   expect(service.seen).toEqual([])
 })
 
+test('only WebSockets are upgraded, and none to the own paths of the gateway', async () => {
+  const { port, origin, grant, service } = await exposeNotebook()
+  const { secret } = await grant('notebook')
+  const asked = { ...bearer(secret), connection: 'upgrade, http2-settings', upgrade: 'h2c' }
+  const plain = await rawRequest(port, { path: '/x', headers: asked })
+  expect(plain).toMatchObject({ status: 200 })
+  const socket = openSocket(`${origin.replace('http', 'ws')}/.burrow/kernel`, bearer(secret))
+  expect(String((await once(socket, 'error'))[0])).toContain('404')
+  expect(service.seen).toHaveLength(1)
+})
+
 test('a service that is down is told from one that nobody has', async () => {
   const { grant, gateway } = await exposeNotebook()
   const port = Number(new URL(gateway.url).port)
