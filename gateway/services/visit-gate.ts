@@ -26,8 +26,9 @@ const notLetIn =
 
 export class VisitGate {
   readonly #options: VisitorOptions
-  /** By grant. */
-  readonly #visits = new ActiveRequests()
+  /** By grant, as are the next. */
+  readonly #requests = new ActiveRequests()
+  readonly #webSockets = new ActiveRequests()
   readonly #numVisits = new Map<string, number>()
 
   constructor(options: VisitorOptions) {
@@ -36,12 +37,23 @@ export class VisitGate {
 
   /** Ends what the grant's visitors have open, and what they still open. */
   grantRevoked(id: string): void {
-    this.#visits.revokeKey(id, new VisitError(401, 'The grant was revoked.'))
+    const reason = new VisitError(401, 'The grant was revoked.')
+    for (const visits of this.#all) visits.revokeKey(id, reason)
+  }
+
+  /** Requests that run; not WebSockets, which nobody can wait for. */
+  get count(): number {
+    return this.#requests.count
+  }
+
+  /** Resolves when no request runs. */
+  idle(): Promise<void> {
+    return this.#requests.idle()
   }
 
   /** Cuts all visits. */
   close(): void {
-    this.#visits.abortAll(new VisitError(503, 'The gateway stops.'))
+    for (const visits of this.#all) visits.abortAll(new VisitError(503, 'The gateway stops.'))
   }
 
   /** The gateway's own answer, where the request is for it and not for the service. @throws VisitError */
@@ -78,7 +90,7 @@ export class VisitGate {
       throw new VisitError(403, 'This request comes from another site.')
     }
     const leave = this.#arrive(place.service)
-    const running = this.#visits.start(grant.id)
+    const running = (isUpgrade ? this.#webSockets : this.#requests).start(grant.id)
     const end = new AbortController()
     const lastsMs = Math.min(grant.expiresAt - this.#options.now(), maxTimerMs)
     const runOut = () => end.abort(new VisitError(401, 'The grant has run out.'))
@@ -92,6 +104,10 @@ export class VisitGate {
       running.finish()
       leave()
     }
+  }
+
+  get #all(): readonly ActiveRequests[] {
+    return [this.#requests, this.#webSockets]
   }
 
   async #visitor({ service, origin }: Place, { headers }: IncomingMessage) {

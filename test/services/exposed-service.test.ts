@@ -266,6 +266,18 @@ test('only WebSockets are upgraded, and none to the own paths of the gateway', a
   expect(service.seen).toHaveLength(1)
 })
 
+test('a gateway that drains lets a download finish, and does not wait for WebSockets', async () => {
+  const { origin, grant, gateway } = await exposeNotebook()
+  const { secret } = await grant('notebook')
+  const socket = openSocket(`${origin.replace('http', 'ws')}/kernel`, bearer(secret))
+  await once(socket, 'open')
+  const download = await fetch(`${origin}/big`, { headers: bearer(secret) })
+  const drained = gateway.drain(10_000)
+  expect((await download.bytes()).length).toBe(160 * 65_536)
+  await once(socket, 'close')
+  expect(await drained).toEqual({ cut: 0 })
+})
+
 test('a service that is down is told from one that nobody has', async () => {
   const { grant, gateway } = await exposeNotebook()
   const port = Number(new URL(gateway.url).port)
