@@ -103,6 +103,20 @@ describe.each([
     }
   })
 
+  test('grants, lists and revokes visits of services', async () => {
+    const { admin, logged } = await start()
+    const wish = { service: 'notebook', name: 'Alice', lifetimeMs: 60_000 }
+    const { grant, secret, link } = await admin.grants.createGrant(wish)
+    expect(link).toBe(null)
+    expect(await admin.grants.listGrants()).toEqual([grant])
+    const revoked = await admin.grants.revokeGrant(grant.id)
+    expect(revoked).toEqual({ ...grant, revokedAt: expect.any(Number) })
+    expect(await admin.grants.listGrants()).toEqual([revoked])
+    expect(JSON.stringify([revoked, logged])).not.toContain(secret.reveal())
+    await expect(admin.grants.revokeGrant('grant_none')).rejects.toThrow('`services list`')
+    await expect(admin.grants.createGrant({ ...wish, service: 'a_b' })).rejects.toThrow('1 to 63')
+  })
+
   test('says what is wrong with a request', async () => {
     const { admin } = await start()
 
