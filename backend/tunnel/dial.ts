@@ -49,7 +49,10 @@ export interface Tunnel {
   readonly ended: Promise<'closed' | 'replaced'>
   /** Requests that run. */
   readonly openStreams: number
-  /** Refuses new requests, gives running ones up to `graceMs` (default 30 s), closes. Idempotent. */
+  /**
+   * Refuses new requests, gives running ones up to `graceMs` (default 30 s), closes. Called again, the
+   * shorter grace holds.
+   */
   close(graceMs?: number): Promise<void>
 }
 
@@ -98,8 +101,8 @@ class Dialler implements Tunnel {
   }
 
   close(graceMs = defaultGraceMs): Promise<void> {
-    this.#closing ??= this.#close(graceMs)
-    return this.#closing
+    if (this.#closing) void this.#stopDialling(graceMs)
+    return (this.#closing ??= this.#close(graceMs))
   }
 
   async #close(graceMs: number): Promise<void> {

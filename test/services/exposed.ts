@@ -42,6 +42,11 @@ export const startService = async () => {
       outgoing.write('data: 1\n\n')
       return
     }
+    if (url?.startsWith('/moved?')) {
+      const location = new URL(url, 'http://any').searchParams.get('to') ?? ''
+      outgoing.writeHead(307, { location }).end()
+      return
+    }
     const body = await buffer(incoming)
     seen.push({ method, url, headers, body })
     outgoing.setHeader('set-cookie', [
@@ -107,10 +112,13 @@ export const exposeNotebook = async () => {
 /** A request with a `Host` and a path exactly as given. */
 export const rawRequest = async (
   port: number,
-  options: { method?: string; path: string; headers?: Record<string, string> },
+  {
+    body,
+    ...options
+  }: { method?: string; path: string; headers?: Record<string, string>; body?: string },
 ): Promise<{ status: number; headers: IncomingMessage['headers']; text: string }> => {
   const outgoing = httpRequest({ host: '127.0.0.1', port, agent: false, ...options })
-  outgoing.end()
+  outgoing.end(body)
   const [incoming]: IncomingMessage[] = await once(outgoing, 'response')
   if (!incoming) throw new Error('no response')
   const text = (await buffer(incoming)).toString()
