@@ -42,6 +42,42 @@ type Alive = { readonly name: string; readonly process: SystemProcess }
 const inTurn = <Item>(items: readonly Item[], turn: number): readonly Item[] =>
   turn % 2 === 0 ? items : items.toReversed()
 
+/** So many turns more than wanted at most, where others compute meanwhile. */
+const maxTries = 3
+
+/**
+ * Each system's speeds. Turns in which somebody else computed are repeated; those count only where there are not enough
+ * without.
+ */
+const takeTurns = async (
+  alive: readonly Alive[],
+  work: Work,
+  turns: number,
+): Promise<ReadonlyMap<string, readonly number[]>> => {
+  const quiet: Speeds[] = []
+  const disturbed: Speeds[] = []
+  for (let turn = 0; quiet.length < turns && turn < turns * maxTries; turn++) {
+    const speeds: Speeds = new Map()
+    let isDisturbed = false
+    for (const { name, process } of inTurn(alive, turn)) {
+      const taken = await process.take(work)
+      speeds.set(name, taken.speed)
+      isDisturbed ||= taken.isDisturbed
+      // So that a run which is cut short has told what it knows.
+      const remark = taken.isDisturbed ? ', disturbed' : ''
+      console.error(`${name}, ${work}: ${taken.speed.toFixed(1)} tokens/s${remark}`)
+    }
+    ;(isDisturbed ? disturbed : quiet).push(speeds)
+  }
+  const counted = [...quiet, ...disturbed].slice(0, turns)
+  return new Map(
+    alive.map(({ name }) => [name, counted.map((speeds) => speeds.get(name) ?? Number.NaN)]),
+  )
+}
+
+/** Of one turn, by system. */
+type Speeds = Map<string, number>
+
 const measureScenario = async (
   systems: Systems,
   scenario: Scenario,
@@ -53,21 +89,14 @@ const measureScenario = async (
     alive.push({ name, process: await start(scenario) })
   }
   const { turns, works } = scenarios[scenario]
-  const speeds = new Map(alive.map(({ name }) => [name, new Map<Work, number[]>()]))
-  for (let turn = 0; turn < turns; turn++) {
-    for (const work of works) {
-      for (const { name, process } of inTurn(alive, turn)) {
-        const speed = await process.take(work)
-        // So that a run which is cut short has told what it knows.
-        console.error(`round ${round + 1}, ${name}, ${work}: ${speed.toFixed(1)} tokens/s`)
-        const ofSystem = speeds.get(name)
-        ofSystem?.set(work, [...(ofSystem.get(work) ?? []), speed])
-      }
-    }
-  }
+  const speeds = new Map<Work, ReadonlyMap<string, readonly number[]>>()
+  for (const work of works) speeds.set(work, await takeTurns(alive, work, turns))
   for (const { name, process } of alive) {
-    const measured = { loaded: process.loaded, speeds: speeds.get(name) ?? new Map() }
-    results.add(name, scenario, { ...measured, used: await process.memory() })
+    const { loaded } = process
+    const ofSystem = new Map(
+      [...speeds].map(([work, bySystem]) => [work, bySystem.get(name) ?? []]),
+    )
+    results.add(name, scenario, { loaded, speeds: ofSystem, used: await process.memory() })
     await process.close()
   }
 }

@@ -2,9 +2,17 @@
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { startChild, type ChildOptions } from './child.ts'
+import { watchDisturbance } from './disturbance.ts'
 import type { Memory } from './process-memory.ts'
 import type { Answered, Asked, Loaded } from './take-turns.ts'
 import type { Work } from './workload.ts'
+
+export type Turn = {
+  /** Tokens a second. */
+  readonly speed: number
+  /** Whether others computed meanwhile. */
+  readonly isDisturbed: boolean
+}
 
 export class SystemProcess {
   readonly loaded: Loaded
@@ -29,9 +37,10 @@ export class SystemProcess {
     return new SystemProcess(child, await answerOf<Loaded>(child))
   }
 
-  /** @returns tokens a second */
-  take(work: Work): Promise<number> {
-    return this.#ask({ work })
+  async take(work: Work): Promise<Turn> {
+    const wasDisturbed = watchDisturbance(this.#child.pid ?? process.pid)
+    const speed = await this.#ask<number>({ work })
+    return { speed, isDisturbed: wasDisturbed() }
   }
 
   memory(): Promise<Memory> {
