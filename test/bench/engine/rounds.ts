@@ -42,8 +42,8 @@ type Alive = { readonly name: string; readonly process: SystemProcess }
 const inTurn = <Item>(items: readonly Item[], turn: number): readonly Item[] =>
   turn % 2 === 0 ? items : items.toReversed()
 
-/** So many turns more than wanted at most, where others compute meanwhile. */
-const maxTries = 3
+/** Where others compute meanwhile, so many times the turns that are wanted, at most. */
+const maxTries = 2
 
 /**
  * Each system's speeds. Turns in which somebody else computed are repeated; those count only where there are not enough
