@@ -128,6 +128,7 @@ const up = async (flags: FlagValues): Promise<void> => {
     env: { BURROW_TOKEN: token.reveal(), BURROW_TUNNEL_KEY: '', BURROW_METRICS_PORT: '' },
     log,
   })
+  void hurry.then(() => backend.hurry())
   const stopped = Promise.race([stop, gateway.drainRequested])
   let scrapes: ScrapeListener | null = null
   try {
@@ -185,8 +186,13 @@ const runBackend = async (flags: FlagValues): Promise<void> => {
   const { listenControl } = await import('./backend/control/listen.ts')
   const { startBackend } = await import('./backend/main.ts')
   const { stop, hurry } = process.connected ? parentStop() : stopSignals(log)
-  void hurry.then(() => process.exit(130))
   const config = parseBackendConfig(flags, process.env)
+  // Exiting waits for threads, and one that is stuck in native code would never come.
+  let lastResort: NodeJS.Timeout | undefined
+  void hurry.then(() => {
+    process.exitCode = 130
+    lastResort = setTimeout(() => process.kill(process.pid, 'SIGKILL'), hurryMs)
+  })
   const backend = await Promise.race([startBackend(config, log), stop])
   // A model that is still loading has nothing to finish.
   if (!backend) return process.exit(0)
@@ -209,11 +215,17 @@ const runBackend = async (flags: FlagValues): Promise<void> => {
     const failure = await Promise.race([stop, asked.promise, backend.ended])
     if (failure) throw failure
   } finally {
+    // What runs is cut, with its count.
+    void hurry.then(() => backend.close(0)).catch(() => {})
     await backend.close()
     await listener?.close()
     await scrapes?.close()
+    clearTimeout(lastResort)
   }
 }
+
+/** How long a hurried backend may take to tell what it has counted. */
+const hurryMs = 5_000
 
 /** Exit code 2: the drain's time was over before all requests were. */
 const drainRunning = async (flags: FlagValues, words: readonly string[]): Promise<void> => {

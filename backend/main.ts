@@ -38,8 +38,8 @@ export type Backend = {
   /** Resolves with the reason when the backend can serve no longer. */
   readonly ended: Promise<Error>
   /**
-   * Finishes what runs, for up to `graceMs`, then leaves the gateways and ends the engine. Idempotent:
-   * the first call's grace holds.
+   * Finishes what runs, for up to `graceMs`, then leaves the gateways and ends the engine. Called again,
+   * the shorter grace holds.
    * @throws ThreadStuck when a thread cannot be ended: then only a kill ends the process
    */
   close(graceMs?: number): Promise<Drained>
@@ -121,7 +121,10 @@ export const startBackend = async (config: BackendConfig, log: Log): Promise<Bac
       engine.ended,
       tunnel.ended.then((reason) => new Error(`the tunnel has ended: ${reason}`)),
     ]),
-    close: (graceMs = drainTimeoutMs) => (closing ??= close(graceMs)),
+    close: (graceMs = drainTimeoutMs) => {
+      if (closing) void tunnel.close(graceMs)
+      return (closing ??= close(graceMs))
+    },
   }
 }
 

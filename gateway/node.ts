@@ -115,7 +115,7 @@ export const startGateway = async (
   const shutdown = new Shutdown({
     active,
     registry,
-    closeVisits: () => gate.close(),
+    visits: gate,
     graceMs: drainTimeoutMs,
   })
   addDrainRoutes(control, {

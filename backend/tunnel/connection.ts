@@ -9,7 +9,6 @@ import {
   type ConnectionReport,
 } from '../../shared/tunnel/connection-report.ts'
 import type { Goaway, Status } from '../../shared/tunnel/control-message.ts'
-import { closeCodes } from '../../shared/tunnel/error.ts'
 import type { TunnelHandler } from '../../shared/tunnel/exchange.ts'
 import { protocolName } from '../../shared/tunnel/handshake.ts'
 import { limits, type Timing } from '../../shared/tunnel/limits.ts'
@@ -57,7 +56,6 @@ export class Connection {
   #lastError = ''
   #upSinceMs: number | undefined
   #connectedAtMs: number | undefined
-  #drained: Promise<void> | undefined
   #renewal: NodeJS.Timeout | undefined
 
   constructor(options: ConnectionOptions) {
@@ -106,21 +104,14 @@ export class Connection {
   }
 
   /**
-   * Lets running streams finish for up to `graceMs`, then closes. Called again, the shorter grace
-   * holds.
+   * Lets running streams finish for up to `graceMs`, then cuts them and closes. Called again, the shorter
+   * grace holds.
    */
   async close(graceMs: number): Promise<void> {
     const session = this.#session
-    if (session) {
-      this.#drained ??= session.drain(graceMs)
-      const timer = setTimeout(() => session.close(closeCodes.NORMAL, 'no more time'), graceMs)
-      await this.ended
-      clearTimeout(timer)
-    } else {
-      this.#giveUp()
-      await this.ended
-    }
-    await this.#drained
+    if (session) await session.drain(graceMs)
+    else this.#giveUp()
+    await this.ended
   }
 
   #giveUp(): void {

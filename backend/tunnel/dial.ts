@@ -55,7 +55,10 @@ export interface Tunnel {
   readonly openStreams: number
   /** Each gateway, connected or not. */
   report(): PeerReport[]
-  /** Refuses new requests, gives running ones up to `graceMs` (default 30 s), closes. Idempotent. */
+  /**
+   * Refuses new requests, gives running ones up to `graceMs` (default 30 s), closes. Called again, the
+   * shorter grace holds.
+   */
   close(graceMs?: number): Promise<void>
 }
 
@@ -110,8 +113,8 @@ class Dialler implements Tunnel {
   }
 
   close(graceMs = defaultGraceMs): Promise<void> {
-    this.#closing ??= this.#close(graceMs)
-    return this.#closing
+    if (this.#closing) void this.#stopDialling(graceMs)
+    return (this.#closing ??= this.#close(graceMs))
   }
 
   async #close(graceMs: number): Promise<void> {

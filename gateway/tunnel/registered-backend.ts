@@ -26,9 +26,16 @@ export class RegisteredBackend implements ConnectedBackend {
   /** The process that gets no more requests. */
   #drainedInstance: string | undefined
 
-  constructor({ backendId, name }: BackendIdentity) {
+  /** @param drainedInstance see there; of a backend that was gone for a while */
+  constructor({ backendId, name }: BackendIdentity, drainedInstance?: string) {
     this.backendId = backendId
     this.name = name
+    this.#drainedInstance = drainedInstance
+  }
+
+  /** The process that an operator drained; undefined where none was. */
+  get drainedInstance(): string | undefined {
+    return this.#drainedInstance
   }
 
   /** All that are open, those that hold first. */

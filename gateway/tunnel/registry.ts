@@ -80,6 +80,8 @@ export class BackendRegistry implements Router {
   readonly #monotonicNow: () => number
   readonly #handshakes = new Handshakes()
   readonly #backends = new Map<string, RegisteredBackend>() // by backend id
+  /** Of drained backends that are gone: the network's whims put nobody back into service. By backend id. */
+  readonly #drainedInstances = new Map<string, string>()
   readonly #flapGuards = new FlapGuards()
   readonly #affinity = new PrefixAffinity()
   readonly #traffic = new TrafficTotals()
@@ -236,7 +238,9 @@ export class BackendRegistry implements Router {
   ): void {
     const { log, session: { watchIdle = true } = {} } = this.#options
     const { backendId, name } = identity
-    const backend = this.#backends.get(backendId) ?? new RegisteredBackend(identity)
+    const backend =
+      this.#backends.get(backendId) ??
+      new RegisteredBackend(identity, this.#drainedInstances.get(backendId))
     const connection = new BackendConnection({
       ...held,
       identity,
@@ -248,6 +252,7 @@ export class BackendRegistry implements Router {
     if (!backend.add(connection)) return
     this.#backends.set(backendId, backend)
     this.#traffic.connected(name, held.session)
+    this.#drainedInstances.delete(backendId)
     const { models, connectionIndex } = held.hello
     const fields = { backend: name, connection: connectionIndex }
     log.info('backend connected', { ...fields, models: models.join(',') })
@@ -262,9 +267,10 @@ export class BackendRegistry implements Router {
   #remove(backend: RegisteredBackend, connection: BackendConnection): void {
     const { backendId } = backend
     backend.remove(connection)
-    if (backend.isGone && this.#backends.get(backendId) === backend) {
-      this.#backends.delete(backendId)
-    }
+    if (!backend.isGone || this.#backends.get(backendId) !== backend) return
+    this.#backends.delete(backendId)
+    const { drainedInstance } = backend
+    if (drainedInstance !== undefined) this.#drainedInstances.set(backendId, drainedInstance)
   }
 
   #lost({ backendId, name }: RegisteredBackend): void {

@@ -25,11 +25,12 @@ import { log } from './log.ts'
 
 /**
  * An object has 128 MB, and cannot see what its sockets hold: a connection may have 4 MiB of answers
- * under way, which is one window for each of its streams, so that slow readers stall nobody else.
+ * under way. Its streams begin with half of that, so that slow readers stall nobody else and the
+ * windows of quick ones can grow.
  */
 const sessionLimits = {
   maxStreams: 128,
-  windowBytes: 32 * 1024,
+  windowBytes: 16 * 1024,
   connectionWindowBytes: 4 * 1024 * 1024,
 }
 

@@ -15,10 +15,10 @@ export type TunnelMetricsOptions = {
 /** @returns Prometheus' text format */
 export const tunnelMetrics = ({ side, peers, totals }: TunnelMetricsOptions): string => {
   const peerSide = side === 'gateway' ? 'backend' : 'gateway'
+  const known = allKnown(peers, totals)
   /** Of each peer that was ever here. */
   const counted = (samples: (totals: PeerTotals) => readonly Sample[]): Sample[] =>
     [...totals].flatMap(([name, peer]) => samples(peer).map(withPeer(name)))
-  const known = allKnown(peers, totals)
   const gauged = (samples: (peer: PeerReport) => readonly Sample[]): Sample[] =>
     known.flatMap((peer) => samples(peer).map(withPeer(peer.name)))
   const withPeer =
