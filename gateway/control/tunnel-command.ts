@@ -54,10 +54,12 @@ export const tunnelCommand = async (
 }
 
 const askGateway = async (call: AdminCall): Promise<readonly PeerReport[]> => {
-  const { status, value } = await call('GET', '/tunnel')
+  const { value } = await call('GET', '/tunnel')
   const { error, backends } = isFields(value) ? value : {}
-  if (status === 200 && isPeers(backends)) return backends
-  if (status !== 200 && status !== 404 && isFields(error)) throw new Error(String(error['message']))
+  if (isPeers(backends)) return backends
+  const message = isFields(error) ? String(error['message']) : ''
+  // So says a control API that does not have the path.
+  if (message !== '' && !message.startsWith('there is no GET')) throw new Error(message)
   throw new Error('the running gateway is of another version: restart it')
 }
 
@@ -72,12 +74,15 @@ const gatewayText = (backends: readonly PeerReport[]): string =>
     : connectionTable('backend', backends)
 
 const backendText = ({ pid, gateways }: RunningBackend): string => {
-  const away = gateways
-    .filter(({ connections }) => connections.length === 0)
-    .map(({ name, problem }) => `Not connected to ${name}${problem ? `: ${problem}` : ' yet'}.`)
   const connected = gateways.filter(({ connections }) => connections.length > 0)
   const held = connected.length > 0 ? [connectionTable('gateway', connected)] : []
-  return [`Backend, process ${pid}`, ...held, ...away].join('\n')
+  return [`Backend, process ${pid}`, ...held, ...gateways.flatMap(problemText)].join('\n')
+}
+
+const problemText = ({ name, connections, problem }: PeerReport): string[] => {
+  if (connections.length === 0)
+    return [`Not connected to ${name}${problem ? `: ${problem}` : ' yet'}.`]
+  return problem === undefined ? [] : [`One connection to ${name} is down: ${problem}.`]
 }
 
 const connectionTable = (peerKind: string, peers: readonly PeerReport[]): string =>

@@ -98,7 +98,8 @@ test('both ends agree to the byte, through resets, a stall, and a connection tha
   )) {
     expect(value, series).toBeGreaterThanOrEqual(held[series] ?? 0)
   }
-  expect(mirrored('connects_total')).toEqual(ours('connects_total'))
+  const isSame = () => mirrored('connects_total')['connects_total{backend="a"}'] === 2
+  await until(isSame, 'the backend has read its welcome')
   expect(ours('generation')).toEqual({ 'generation{backend="a",connection="0"}': 2 })
   expect(tunnel.report()).toMatchObject([
     { name: host, connections: [{ connectionIndex: 0, generation: 2, state: 'ready' }] },
