@@ -212,11 +212,11 @@ const runBackend = async (flags: FlagValues): Promise<void> => {
   let scrapes: ScrapeListener | null = null
   try {
     scrapes = await serveMetrics(config.metricsPort, metrics)
+    // What runs is cut, with its count.
+    void hurry.then(() => backend.close(0)).catch(() => {})
     const failure = await Promise.race([stop, asked.promise, backend.ended])
     if (failure) throw failure
   } finally {
-    // What runs is cut, with its count.
-    void hurry.then(() => backend.close(0)).catch(() => {})
     await backend.close()
     await listener?.close()
     await scrapes?.close()

@@ -251,8 +251,8 @@ export class BackendRegistry implements Router {
     })
     if (!backend.add(connection)) return
     this.#backends.set(backendId, backend)
-    this.#traffic.connected(name, held.session)
     this.#drainedInstances.delete(backendId)
+    this.#traffic.connected(name, held.session)
     const { models, connectionIndex } = held.hello
     const fields = { backend: name, connection: connectionIndex }
     log.info('backend connected', { ...fields, models: models.join(',') })

@@ -51,15 +51,24 @@ const rewritten = (sent: Frame, change: typeof older): Frame => {
   return { ...sent, payload: encoder.encode(JSON.stringify(change(sent.name, fields))) }
 }
 
-const joined = (parts: readonly Uint8Array[]): Uint8Array =>
-  Uint8Array.from(parts.flatMap((part) => [...part]))
-
 /** Types of later versions: on the connection, on a stream, and with an id that is none today. */
-const laterFrames = joined([
-  Uint8Array.of(0x80, 0, 0, 0, 0, 0, 0, 0),
-  Uint8Array.of(0x9c, 0, 0, 3, 0, 0, 0, 1, 9, 9, 9),
-  Uint8Array.of(0xff, 0, 0, 1, 0xff, 0xff, 0xff, 0xfe, 7),
-])
+const laterFrames = Uint8Array.from(
+  [
+    [0x80, 0, 0, 0, 0, 0, 0, 0],
+    [0x9c, 0, 0, 3, 0, 0, 0, 1, 9, 9, 9],
+    [0xff, 0, 0, 1, 0xff, 0xff, 0xff, 0xfe, 7],
+  ].flat(),
+)
+
+const joined = (...parts: readonly Uint8Array[]): Uint8Array => {
+  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.byteLength, 0))
+  let at = 0
+  for (const part of parts) {
+    whole.set(part, at)
+    at += part.byteLength
+  }
+  return whole
+}
 
 /** Sends as an end of that age does. */
 class AgedTransport extends MemoryTransport {
@@ -79,7 +88,7 @@ class AgedTransport extends MemoryTransport {
     const frames = decodeMessage(message)
     if (this.#age === 'older') return encodeMessage(frames.map((each) => rewritten(each, older)))
     const each = frames.map((sent) => encodeMessage([rewritten(sent, newer)]))
-    return joined([laterFrames, ...each.flatMap((part) => [part, laterFrames])])
+    return joined(laterFrames, ...each.flatMap((part) => [part, laterFrames]))
   }
 }
 
