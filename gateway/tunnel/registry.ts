@@ -3,6 +3,7 @@
  * transports, the clocks and the identities come from outside.
  */
 import type { Log } from '../../shared/log.ts'
+import type { PeerReport } from '../../shared/tunnel/connection-report.ts'
 import type { Goaway, Status } from '../../shared/tunnel/control-message.ts'
 import { closeCodes } from '../../shared/tunnel/error.ts'
 import { GatewaySession } from '../../shared/tunnel/gateway-session.ts'
@@ -11,7 +12,9 @@ import type { Refusal } from '../../shared/tunnel/gateway-handshake.ts'
 import type { Hello } from '../../shared/tunnel/hello.ts'
 import { defaultTiming, type Timing } from '../../shared/tunnel/limits.ts'
 import type { SessionSnapshot } from '../../shared/tunnel/session-snapshot.ts'
+import { TrafficTotals } from '../../shared/tunnel/traffic-totals.ts'
 import type { Transport } from '../../shared/tunnel/transport.ts'
+import { tunnelMetrics } from '../../shared/tunnel/tunnel-metrics.ts'
 import type { UsageReport } from '../../shared/tunnel/usage-message.ts'
 import { isRefusal, type Admission } from './admission.ts'
 import { BackendConnection, type BackendIdentity } from './backend-connection.ts'
@@ -81,6 +84,7 @@ export class BackendRegistry implements Router {
   readonly #drainedInstances = new Map<string, string>()
   readonly #flapGuards = new FlapGuards()
   readonly #affinity = new PrefixAffinity()
+  readonly #traffic = new TrafficTotals()
   #numChosen = 0
   #isClosed = false
 
@@ -142,6 +146,22 @@ export class BackendRegistry implements Router {
 
   backends(): RegisteredBackend[] {
     return [...this.#backends.values()]
+  }
+
+  /** Who is connected now, and how, by name. */
+  report(): PeerReport[] {
+    return this.backends()
+      .map((backend) => backend.report())
+      .toSorted((a, b) => a.name.localeCompare(b.name))
+  }
+
+  /** In Prometheus' text format. */
+  metrics(): string {
+    return tunnelMetrics({
+      side: 'gateway',
+      peers: this.report(),
+      totals: this.#traffic.totals(),
+    })
   }
 
   /** Cuts a backend off, e.g. when its token was revoked. False when it was not connected. */
@@ -234,6 +254,7 @@ export class BackendRegistry implements Router {
     if (!backend.add(connection)) return
     this.#backends.set(backendId, backend)
     this.#drainedInstances.delete(backendId)
+    this.#traffic.connected(name, held.session)
     const { models, connectionIndex } = held.hello
     const fields = { backend: name, connection: connectionIndex }
     log.info('backend connected', { ...fields, models: models.join(',') })

@@ -11,6 +11,7 @@ import { createApp } from '../app.ts'
 import { BackendLogin } from '../auth/backend-login.ts'
 import { adminPath } from '../control/admin-path.ts'
 import { createControlApp } from '../control/control-app.ts'
+import { addTunnelRoutes } from '../control/tunnel-routes.ts'
 import { DatabaseAdmin } from '../control/database-admin.ts'
 import { errorFields } from '../error-fields.ts'
 import type { GatewayEnv } from '../gateway-env.ts'
@@ -74,7 +75,9 @@ export class Hub extends DurableObject<Bindings> {
       },
       onClose: () => {},
     })
-    this.#control = new Hono().mount(adminPath, createControlApp(admin, log).fetch)
+    const control = createControlApp(admin, log)
+    addTunnelRoutes(control, registry)
+    this.#control = new Hono().mount(adminPath, control.fetch)
     this.#api = createApp({
       db,
       pepper,

@@ -105,6 +105,16 @@ export class BackendSession {
     return this.#link.roundTripMs
   }
 
+  /** For how long nothing has come from the gateway. */
+  get silentMs(): number {
+    return this.#link.silentMs
+  }
+
+  /** Bytes handed to the transport and not yet passed on. */
+  get bufferedBytes(): number {
+    return this.#transport.bufferedBytes
+  }
+
   /** Whether either end has said GOAWAY. */
   get isDraining(): boolean {
     return this.#isDraining

@@ -13,15 +13,7 @@ import { lineLog } from '../../shared/log.ts'
 import { silentLog } from '../support/silent-log.ts'
 import { tempFolder } from '../support/temp-folder.ts'
 import { dialTest } from '../support/tunnel-pair.ts'
-
-const freePort = async (): Promise<number> => {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}
+import { freePort } from '../support/free-port.ts'
 
 /** What the service was asked, whole. */
 export type Seen = {

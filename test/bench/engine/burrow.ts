@@ -1,8 +1,8 @@
 /** Burrow's engine as a system to be measured. */
 import type { ParallelSizes } from '../../../backend/graph/shard-plan.ts'
-import { measureInChild } from './child.ts'
 import { conversionFolder, oneRank } from './models/converted-model.ts'
-import type { Measured, Scenario } from './workload.ts'
+import { SystemProcess } from './system-process.ts'
+import type { Scenario } from './workload.ts'
 
 export type BurrowOptions = {
   /** See models/converted-model.ts. */
@@ -19,10 +19,10 @@ export type BurrowSettings = Required<BurrowOptions> & {
 }
 
 /** @param model that has been converted in this format */
-export const measureBurrow =
+export const startBurrow =
   (model: string, { format, threads, parallel = oneRank }: BurrowOptions) =>
-  (scenario: Scenario): Promise<Measured> => {
+  (scenario: Scenario): Promise<SystemProcess> => {
     const graphFolder = conversionFolder(model, format, parallel)
     const settings: BurrowSettings = { model, graphFolder, scenario, format, threads, parallel }
-    return measureInChild<Measured>('measure-burrow.ts', settings)
+    return SystemProcess.start('measure-burrow.ts', settings)
   }

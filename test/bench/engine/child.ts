@@ -1,5 +1,5 @@
-/** Measures in a process of its own: alone on the machine, with memory of its own, and nothing warm but files. */
-import { spawn } from 'node:child_process'
+/** A process of its own for each system that is measured: memory of its own, and nothing warm but files. */
+import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { scratchPath } from './scratch.ts'
@@ -7,29 +7,42 @@ import { scratchPath } from './scratch.ts'
 /** A child that says nothing for so long hangs. */
 const timeoutMs = 600_000
 
+export type ChildOptions = {
+  /** Options of Node itself. */
+  readonly execArgv?: readonly string[]
+  /** Added to the environment. */
+  readonly env?: Readonly<Record<string, string>>
+}
+
+/**
+ * Starts a script beside this file, which finds its settings by {@link childSettings}.
+ * @param settings as JSON
+ */
+export const startChild = (
+  script: string,
+  settings: object,
+  { execArgv = [], env = {} }: ChildOptions = {},
+): ChildProcess => {
+  const path = fileURLToPath(new URL(script, import.meta.url))
+  return spawn(process.execPath, [...execArgv, path, JSON.stringify(settings)], {
+    // Compiled sources are kept as by burrow.js; without it each thread would strip types for itself, the peer's too.
+    env: { ...process.env, NODE_COMPILE_CACHE: scratchPath('compiled'), ...env },
+    // The channel is for messages, and for the child to see that nobody waits for it any more.
+    stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
+    timeout: timeoutMs,
+  })
+}
+
 /**
  * Runs a script that prints what it measured as one line of JSON.
- * @param script beside this file
- * @param settings its argument, as JSON
- * @param execArgv options of Node itself
- * @param env added to the environment
  * @throws when it fails, hangs or prints no JSON
  */
 export const measureInChild = async <Result>(
   script: string,
   settings: object,
-  execArgv: readonly string[] = [],
-  env: Readonly<Record<string, string>> = {},
+  options: ChildOptions = {},
 ): Promise<Result> => {
-  const path = fileURLToPath(new URL(script, import.meta.url))
-  const args = [...execArgv, path, JSON.stringify(settings)]
-  const child = spawn(process.execPath, args, {
-    // Compiled sources are kept as by burrow.js; without it each thread would strip types for itself, the peer's too.
-    env: { ...process.env, NODE_COMPILE_CACHE: scratchPath('compiled'), ...env },
-    // The channel is for the child to see that nobody waits for it any more.
-    stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
-    timeout: timeoutMs,
-  })
+  const child = startChild(script, settings, options)
   const chunks: Buffer[] = []
   child.stdout?.on('data', (chunk: Buffer) => chunks.push(chunk))
   const [code, signal] = await once(child, 'close')
@@ -39,7 +52,7 @@ export const measureInChild = async <Result>(
   throw new Error(`${script} ${JSON.stringify(settings)} ended with ${code ?? signal}: ${last}`)
 }
 
-/** What {@link measureInChild} gave this process, which from now on ends when its parent does. */
+/** What {@link startChild} gave this process, which from now on ends when its parent does. */
 export const childSettings = <Settings>(): Settings => {
   process.once('disconnect', () => process.exit(1))
   process.channel?.unref()

@@ -26,7 +26,9 @@ export const measureEngineOverhead = async ({
     const settings: OverheadSettings = { model, graphFolder, cacheDtype, threads, batch }
     for (let round = 0; round < rounds; round++) {
       const script = 'engine-overhead-child.ts'
-      const measured = await measureInChild<OverheadResult>(script, settings, ['--import', hook])
+      const measured = await measureInChild<OverheadResult>(script, settings, {
+        execArgv: ['--import', hook],
+      })
       steps.push(...measured.steps)
     }
     const columns = [

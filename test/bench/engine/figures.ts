@@ -1,20 +1,33 @@
 /** The figures by which systems are compared. */
-import type { Measured, Scenario } from './workload.ts'
+import type { Loaded } from './take-turns.ts'
+import type { Memory } from './process-memory.ts'
+import type { Scenario, Work } from './workload.ts'
+
+/** Of one process. */
+export type Measured = {
+  readonly loaded: Loaded
+  /** Tokens a second of each turn. */
+  readonly speeds: ReadonlyMap<Work, readonly number[]>
+  /** After all its turns. */
+  readonly used: Memory
+}
 
 export type Figure = {
   readonly name: string
   readonly scenario: Scenario
   readonly isBetter: 'higher' | 'lower'
   readonly digits: number
+  /** As many of each system, in the order of their turns. */
   readonly valuesOf: (measured: Measured) => readonly number[]
 }
 
-const higher = (
-  name: string,
-  scenario: Scenario,
-  valuesOf: Figure['valuesOf'],
-  digits = 1,
-): Figure => ({ name, scenario, isBetter: 'higher', digits, valuesOf })
+const speed = (name: string, scenario: Scenario, work: Work, digits: number): Figure => ({
+  name,
+  scenario,
+  isBetter: 'higher',
+  digits,
+  valuesOf: ({ speeds }) => speeds.get(work) ?? [],
+})
 
 const lower = (name: string, scenario: Scenario, valueOf: (m: Measured) => number): Figure => ({
   name,
@@ -24,26 +37,19 @@ const lower = (name: string, scenario: Scenario, valueOf: (m: Measured) => numbe
   valuesOf: (measured) => [valueOf(measured)],
 })
 
-/** By which settings of one system are chosen. */
-export const briefFigures: readonly Figure[] = [
-  higher('decode, 1 sequence, tokens/s', 'brief', (m) => m.decodeTokensPerSecond),
-  higher('prefill of 512, tokens/s', 'brief', (m) => m.prefillMs.map((ms) => 512_000 / ms), 0),
-  lower('load, ms', 'brief', (m) => m.loadMs),
-  lower('resident, used by 1, MiB', 'brief', (m) => m.used.residentMib),
-]
-
 export const figures: readonly Figure[] = [
-  higher('decode, 1 sequence, tokens/s', 'one', (m) => m.decodeTokensPerSecond),
-  higher('decode, 16 sequences, tokens/s', 'sixteen', (m) => m.decodeTokensPerSecond),
-  higher('with prompts of 128, 1 sequence, tokens/s', 'one', (m) => m.wholeTokensPerSecond),
-  higher('with prompts of 128, 16 sequences, tokens/s', 'sixteen', (m) => m.wholeTokensPerSecond),
-  higher('prefill of 512, tokens/s', 'one', (m) => m.prefillMs.map((ms) => 512_000 / ms), 0),
-  lower('load, ms', 'one', (m) => m.loadMs),
-  lower('process start to first token, ms', 'one', (m) => m.firstTokenMs),
-  lower('resident, loaded for 1, MiB', 'one', (m) => m.loaded.residentMib),
+  speed('decode, 1 sequence, tokens/s', 'one', 'decode', 1),
+  speed('decode, 16 sequences, tokens/s', 'sixteen', 'decodeMany', 1),
+  speed('prefill of 512, tokens/s', 'one', 'prefill', 0),
+  lower('load, ms', 'one', (m) => m.loaded.loadMs),
+  lower('process start to first token, ms', 'one', (m) => m.loaded.firstTokenMs),
+  lower('resident, loaded for 1, MiB', 'one', (m) => m.loaded.memory.residentMib),
   lower('resident, used by 1, MiB', 'one', (m) => m.used.residentMib),
   lower('of that anonymous, MiB', 'one', (m) => m.used.anonymousMib),
-  lower('resident, loaded for 16, MiB', 'sixteen', (m) => m.loaded.residentMib),
+  lower('resident, loaded for 16, MiB', 'sixteen', (m) => m.loaded.memory.residentMib),
   lower('resident, used by 16, MiB', 'sixteen', (m) => m.used.residentMib),
   lower('of that anonymous, MiB', 'sixteen', (m) => m.used.anonymousMib),
 ]
+
+/** Those of one sequence. */
+export const figuresOfOne = figures.filter(({ scenario }) => scenario === 'one')

@@ -4,9 +4,10 @@ import { convertModel } from '../../../backend/conversion/convert.ts'
 import { loadTextFormat } from '../../../backend/tokenizer/load-tokenizer.ts'
 import { generationRequest } from '../../support/generation-request.ts'
 import type { BurrowSettings } from './burrow.ts'
-import { childSettings, report } from './child.ts'
+import { childSettings } from './child.ts'
 import { parseFormat } from './models/converted-model.ts'
-import { measure, sampling, scenarios, type System } from './workload.ts'
+import { takeTurns } from './take-turns.ts'
+import { sampling, scenarios, type System } from './workload.ts'
 
 const settings = childSettings<BurrowSettings>()
 const { numSequences, contextSize } = scenarios[settings.scenario]
@@ -50,4 +51,4 @@ const load = async (): Promise<System> => {
   }
 }
 
-report(await measure(load, settings.scenario))
+await takeTurns(load)

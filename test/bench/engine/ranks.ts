@@ -1,6 +1,6 @@
 /** Two ranks on two cores against one rank with two threads, through the whole engine. */
 import type { BurrowOptions } from './burrow.ts'
-import { measureBurrow } from './burrow.ts'
+import { startBurrow } from './burrow.ts'
 import { convertedModel } from './models/converted-model.ts'
 import { randomLlama, shape135MEven } from './models/random-llama.ts'
 import type { BenchOptions } from './options.ts'
@@ -18,7 +18,7 @@ export const measureRanks = async ({ format, embedding, rounds }: BenchOptions):
   for (const { parallel } of Object.values(forms)) await convertedModel(model, format, parallel)
   const systems = Object.entries(forms).map(([name, form]) => [
     name,
-    measureBurrow(model, { format, ...form }),
+    startBurrow(model, { format, ...form }),
   ])
   const results = await measureInRounds(rounds, Object.fromEntries(systems))
   const names = Object.keys(forms)

@@ -1,6 +1,6 @@
 /**
  * The engine measured: against node-llama-cpp on the same machine, and against itself. Prints tables; every system runs in
- * a process of its own, rounds are interleaved. Only ratios mean something, and those only on a quiet machine.
+ * a process of its own, and they take turns of a few seconds. Only ratios mean something, and those only on a quiet machine.
  *
  *   node test/bench/engine/run.ts [part ...] [--embedding Q8_0] [--format int4] [--rounds 3] [--threads 2]
  *

@@ -238,7 +238,8 @@ describe('the round trip', () => {
     expect([gateway.roundTripMs, backend.roundTripMs]).toEqual([undefined, undefined])
     const exchange = gateway.open(get)
     await exchange.head
-    expect(gateway.roundTripMs).toBeGreaterThan(0)
+    // workerd stops the clock while it computes.
+    expect(gateway.roundTripMs).toBeGreaterThanOrEqual(0)
     await until(() => backend.roundTripMs !== undefined)
     exchange.cancel('enough')
     await exchange.settled

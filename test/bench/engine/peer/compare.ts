@@ -1,14 +1,14 @@
 /** Burrow against node-llama-cpp: same model, same workload. */
 import { rmSync } from 'node:fs'
 import { figures } from '../figures.ts'
-import { measureBurrow } from '../burrow.ts'
+import { startBurrow } from '../burrow.ts'
 import { conversionFolder, convertedModel } from '../models/converted-model.ts'
 import { randomLlama, shape135M } from '../models/random-llama.ts'
 import type { BenchOptions } from '../options.ts'
-import { betterBy, measureInRounds, type Results } from '../rounds.ts'
+import { measureInRounds, type Results } from '../rounds.ts'
 import { median, printTable } from '../statistics.ts'
 import { installPeer, peerVersion } from './node-llama-cpp.ts'
-import { measurePeer, type PeerTuning } from './peer.ts'
+import { startPeerProcess, type PeerTuning } from './peer.ts'
 
 const burrow = 'Burrow'
 
@@ -24,28 +24,23 @@ const peers = (threads: number): Readonly<Record<string, PeerTuning>> => {
   }
 }
 
-/** A row for each figure: Burrow, the peer with whichever setting has the better median, ratios. */
+/** A row for each figure: Burrow, the peer with the setting against which Burrow comes out worse, ratios. */
 const compareToBest = (results: Results, names: readonly string[]): string[][] =>
   figures.map((figure) => {
     const { isBetter, digits } = figure
-    const sign = isBetter === 'higher' ? -1 : 1
-    const [theirs] = names
-      .map((name) => ({ name, values: results.of(name, figure) }))
-      .toSorted((a, b) => sign * (median(a.values) - median(b.values)))
-    const best = (values: readonly number[]): number =>
-      isBetter === 'higher' ? Math.max(...values) : Math.min(...values)
-    const show = (values: readonly number[]): string =>
-      `${median(values).toFixed(digits)} (${best(values).toFixed(digits)})`
-    const ours = results.of(burrow, figure)
-    const { name = '', values = [] } = theirs ?? {}
-    return [
-      figure.name,
-      show(ours),
-      show(values),
-      name,
-      betterBy(figure, median(ours), median(values)),
-      betterBy(figure, best(ours), best(values)),
-    ]
+    const [best] = names
+      .map((name) => ({ name, ratios: results.betterBy(figure, burrow, name) }))
+      .toSorted((a, b) => a.ratios.median - b.ratios.median)
+    const show = (system: string): string => {
+      const values = results.of(system, figure)
+      const best = isBetter === 'higher' ? Math.max(...values) : Math.min(...values)
+      return `${median(values).toFixed(digits)} (${best.toFixed(digits)})`
+    }
+    if (best === undefined) return [figure.name, show(burrow)]
+    const [middle, least, most] = [best.ratios.median, best.ratios.least, best.ratios.most].map(
+      (ratio) => ratio.toFixed(2),
+    )
+    return [figure.name, show(burrow), show(best.name), best.name, `${middle}x (${least}–${most})`]
   })
 
 export const comparePeer = async (options: BenchOptions): Promise<void> => {
@@ -59,18 +54,19 @@ export const comparePeer = async (options: BenchOptions): Promise<void> => {
   const conversion = ((performance.now() - startedAt) / 1000).toFixed(1)
   const tunings = peers(threads)
   const results = await measureInRounds(rounds, {
-    [burrow]: measureBurrow(model, { format, threads }),
+    [burrow]: startBurrow(model, { format, threads }),
     ...Object.fromEntries(
-      Object.entries(tunings).map(([name, tuning]) => [name, measurePeer(model, tuning)]),
+      Object.entries(tunings).map(([name, tuning]) => [name, startPeerProcess(model, tuning)]),
     ),
   })
   const { vocabSize, numLayers, hiddenSize } = shape135M
   console.log(
     `## Burrow against node-llama-cpp ${peerVersion}\n\nBurrow ${format} against Q4_0 with ${embedding} embedding and ` +
       `head: ${numLayers} layers, hidden ${hiddenSize}, vocabulary ${vocabSize}; ${threads} threads each, temperature 0.8, ` +
-      `top-k 40, top-p 0.95; ${rounds} interleaved rounds. Burrow's first start converts for ${conversion} s more.\n`,
+      `top-k 40, top-p 0.95; ${rounds} rounds. Burrow's first start converts for ${conversion} s more.\n`,
   )
   const columns = ['median (best)', burrow, 'node-llama-cpp', 'its better setting']
+  const ratios = 'Burrow is better by, median of all turns (least–most)'
   const rows = compareToBest(results, Object.keys(tunings))
-  printTable([...columns, 'Burrow is better by', 'by best'], rows)
+  printTable([...columns, ratios], rows)
 }

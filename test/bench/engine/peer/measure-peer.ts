@@ -1,7 +1,8 @@
 // node-llama-cpp in a process of its own: one context with as many sequences as run together, batched by itself.
-import { childSettings, report } from '../child.ts'
+import { childSettings } from '../child.ts'
 import { importPeer, startPeer, type PeerSequence } from './node-llama-cpp.ts'
-import { measure, sampling, scenarios, type System } from '../workload.ts'
+import { takeTurns } from '../take-turns.ts'
+import { sampling, scenarios, type System } from '../workload.ts'
 import type { PeerSettings } from './peer.ts'
 
 const settings = childSettings<PeerSettings>()
@@ -43,6 +44,6 @@ const load = async (): Promise<System> => {
   }
 }
 
-report(await measure(load, settings.scenario))
+await takeTurns(load)
 // Its worker threads keep the process for some seconds.
 process.exit(0)

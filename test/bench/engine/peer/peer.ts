@@ -1,6 +1,6 @@
 /** node-llama-cpp as a system to be measured. */
-import { measureInChild } from '../child.ts'
-import type { Measured, Scenario } from '../workload.ts'
+import { SystemProcess } from '../system-process.ts'
+import type { Scenario } from '../workload.ts'
 
 /** What can be tuned. */
 export type PeerTuning = {
@@ -18,10 +18,10 @@ export type PeerSettings = Omit<PeerTuning, 'hugePages'> & {
 }
 
 /** @param model a GGUF file */
-export const measurePeer =
+export const startPeerProcess =
   (model: string, { hugePages, ...tuning }: PeerTuning) =>
-  (scenario: Scenario): Promise<Measured> => {
+  (scenario: Scenario): Promise<SystemProcess> => {
     const settings: PeerSettings = { model, scenario, ...tuning }
     const env = { GLIBC_TUNABLES: `glibc.malloc.hugetlb=${hugePages ? 1 : 0}` }
-    return measureInChild<Measured>('peer/measure-peer.ts', settings, [], env)
+    return SystemProcess.start('peer/measure-peer.ts', settings, { env })
   }

@@ -1,11 +1,11 @@
 /** Tries settings of the peer against each other: which are worth having in the comparison (compare.ts). */
-import { briefFigures } from '../figures.ts'
+import { figuresOfOne } from '../figures.ts'
 import { randomLlama, shape135M } from '../models/random-llama.ts'
 import type { BenchOptions } from '../options.ts'
 import { compareToFirst, measureInRounds } from '../rounds.ts'
 import { printTable } from '../statistics.ts'
 import { installPeer, peerVersion } from './node-llama-cpp.ts'
-import { measurePeer, type PeerTuning } from './peer.ts'
+import { startPeerProcess, type PeerTuning } from './peer.ts'
 
 const ground: PeerTuning = {
   flashAttention: true,
@@ -15,8 +15,8 @@ const ground: PeerTuning = {
   hugePages: true,
 }
 
-/** More would take longer than anybody waits: a process of each takes 5 to 14 s. */
-const maxRounds = 3
+/** More would take longer than anybody waits. */
+const maxRounds = 2
 
 /** What a person would try first, for two cores. */
 const tunings: Readonly<Record<string, PeerTuning>> = {
@@ -35,12 +35,12 @@ export const tunePeer = async ({ embedding, ...options }: BenchOptions): Promise
   const names = Object.keys(tunings)
   const systems = Object.entries(tunings).map(([name, tuning]) => [
     name,
-    measurePeer(model, tuning),
+    startPeerProcess(model, tuning),
   ])
-  const results = await measureInRounds(rounds, Object.fromEntries(systems), ['brief'])
+  const results = await measureInRounds(rounds, Object.fromEntries(systems), ['one'])
   console.log(
     `## Settings of node-llama-cpp ${peerVersion}\n\nQ4_0 with ${embedding} embedding and head, ` +
       `median of ${rounds} rounds (better than the first by)\n`,
   )
-  printTable(['', ...names], compareToFirst(results, names, briefFigures))
+  printTable(['', ...names], compareToFirst(results, names, figuresOfOne))
 }
