@@ -5,7 +5,7 @@ import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { tunnelPath } from '../shared/tunnel/handshake.ts'
 import { asksForWebSocket } from './asks-for-web-socket.ts'
 import type { GatewayConfig } from './config.ts'
-import { listening } from './listening.ts'
+import { listening, tcpKeepAlive } from './listening.ts'
 import { sendResponse } from './node-response.ts'
 import type { ServiceDoor } from './services/service-door.ts'
 import type { Place } from './services/service-origins.ts'
@@ -48,7 +48,7 @@ export const startHttpServer = async (options: HttpServerOptions): Promise<HttpS
   const shouldUpgradeCallback = (incoming: IncomingMessage): boolean =>
     asksForWebSocket(incoming) &&
     (visits.placeOf(incoming.headers.host) !== null || isForTunnel(incoming))
-  const server = createServer({ shouldUpgradeCallback }, (incoming, outgoing) => {
+  const server = createServer({ shouldUpgradeCallback, ...tcpKeepAlive }, (incoming, outgoing) => {
     const place = visits.placeOf(incoming.headers.host)
     if (place) void visits.door.handle(place, incoming, outgoing)
     else void listener(incoming, outgoing)

@@ -10,3 +10,6 @@ export const listening = (server: Server, options: ListenOptions): Promise<void>
       resolve()
     })
   })
+
+/** A client whose machine went to sleep says nothing: a WebSocket of it would hold its stream for ever. */
+export const tcpKeepAlive = { keepAlive: true, keepAliveInitialDelay: 30_000 }

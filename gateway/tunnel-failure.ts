@@ -41,6 +41,12 @@ export const explainTunnelFailure = (error: unknown, model: string): ApiError =>
         ...options,
         code: 'backend_connection_lost',
       })
+    case 'DRAINING':
+      if (!error.mayHaveRun) break
+      return new ApiError(502, 'The backend was stopped during the request.', {
+        ...options,
+        code: 'backend_stopped',
+      })
     case 'OVERLOADED':
       if (error.mayHaveRun) break
       return new ApiError(503, 'The backend is overloaded. Please try again in a moment.', {

@@ -1,9 +1,9 @@
 /** A port that leads to one exposed service and to nothing else. */
-import { createServer, type Server } from 'node:http'
+import { createServer, type IncomingMessage, type Server } from 'node:http'
 import { asksForWebSocket } from '../asks-for-web-socket.ts'
-import { listening } from '../listening.ts'
+import { listening, tcpKeepAlive } from '../listening.ts'
 import type { ServiceDoor } from './service-door.ts'
-import type { Place } from './service-origins.ts'
+import { placeAsAsked, type Place } from './service-origins.ts'
 
 /** Listens. Fails with what to do when the port cannot be had. */
 export const listenForService = async (
@@ -12,11 +12,11 @@ export const listenForService = async (
   address: { readonly host: string; readonly port: number },
 ): Promise<{ close(): Promise<void> }> => {
   const server = createServer(
-    { shouldUpgradeCallback: asksForWebSocket },
-    (incoming, outgoing) => void door.handle(place, incoming, outgoing),
+    { shouldUpgradeCallback: asksForWebSocket, ...tcpKeepAlive },
+    (incoming, outgoing) => void door.handle(asAsked(place, incoming), incoming, outgoing),
   )
   server.on('upgrade', (incoming, socket, head) => {
-    void door.handleUpgrade(place, incoming, socket, head)
+    void door.handleUpgrade(asAsked(place, incoming), incoming, socket, head)
   })
   await listening(server, address).catch((cause: unknown) => {
     const { service } = place
@@ -27,6 +27,9 @@ export const listenForService = async (
   })
   return { close: () => closed(server) }
 }
+
+const asAsked = (place: Place, { headers }: IncomingMessage): Place =>
+  placeAsAsked(place, headers.host, headers['x-forwarded-proto'] === 'https')
 
 const closed = (server: Server): Promise<void> =>
   new Promise((resolve) => {

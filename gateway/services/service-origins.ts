@@ -62,6 +62,17 @@ export const placeOfPort = (service: string, port: number, gatewayUrl: string): 
   return { service, origin }
 }
 
+/**
+ * The same by the name that the visitor has used: a port has as many as the machine. Other sites' pages
+ * cannot make a browser send another `Host`, and under a name of theirs it has no cookie of ours.
+ * @param isSecure whether a proxy says that it was asked by https
+ */
+export const placeAsAsked = (place: Place, host: string | undefined, isSecure: boolean): Place => {
+  const origin = host === undefined ? null : URL.parse(`${isSecure ? 'https' : 'http'}://${host}`)
+  const isHost = origin !== null && origin.host === host?.toLowerCase()
+  return isHost ? { ...place, origin } : place
+}
+
 /** Where a service is visited; null when it has no place. */
 export const placeOf = (
   { domain, ports }: ServiceOrigins,

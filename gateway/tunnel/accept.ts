@@ -83,7 +83,7 @@ export class TunnelAcceptor {
     const address = this.#addresses.of(request)
     const waitMs = address === null ? 0 : this.#attempts.waitMs(address)
     const failed = () => address !== null && this.#attempts.failed(address)
-    const admission = await this.#admit(request, waitMs).catch(asApiError)
+    const admission = await this.#admit(request, address, waitMs).catch(asApiError)
     if (admission instanceof ApiError) {
       if (admission.status === 401) failed()
       refuse(socket, admission)
@@ -93,14 +93,18 @@ export class TunnelAcceptor {
   }
 
   /** @throws ApiError */
-  async #admit(request: IncomingMessage, waitMs: number): Promise<Admitted> {
+  async #admit(
+    request: IncomingMessage,
+    address: string | null,
+    waitMs: number,
+  ): Promise<Admitted> {
     const { login, log, now = Date.now } = this.#options
     checkProtocol(headerOf(request))
     if (waitMs > 0) throw tooOften(waitMs)
     const caller = await this.#identify(request)
     return 'grant' in caller
       ? new TokenAdmission(caller.grant, { login, log, now })
-      : new TunnelKeyAdmission({ login, log, backendName: caller.backendName })
+      : new TunnelKeyAdmission({ login, log, backendName: caller.backendName, address })
   }
 
   #upgrade(

@@ -13,6 +13,8 @@ export interface Admission {
   /** Null until HELLO has proved the tunnel key. */
   readonly identity: BackendIdentity | null
   readonly challenge?: Challenge
+  /** Of a stranger: where it comes from, as far as that is known. */
+  readonly address?: string | null
   /** HELLO has come, and its proof held: who is it, or why is it turned down? Never rejects. */
   admit(hello: Hello): Promise<BackendIdentity | Refusal>
   /**

@@ -9,8 +9,8 @@ export class Handshakes {
   readonly #byBackend = new Map<string, Set<GatewaySession>>() // the longest there first
 
   /** Of somebody who has not said who it is. */
-  beginUnknown(session: GatewaySession): void {
-    this.#strangers.add(session)
+  beginUnknown(session: GatewaySession, address: string | null): void {
+    this.#strangers.add(session, address)
   }
 
   /**

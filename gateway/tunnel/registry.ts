@@ -106,7 +106,7 @@ export class BackendRegistry implements Router {
     const session = this.#session({ identity, transport, admission })
     if (this.#isClosed) session.close(closeCodes.GOING_AWAY, 'the gateway stops')
     else if (identity) this.#handshakes.begin(identity.backendId, session)
-    else this.#handshakes.beginUnknown(session)
+    else this.#handshakes.beginUnknown(session, admission?.address ?? null)
     return session
   }
 
@@ -128,9 +128,11 @@ export class BackendRegistry implements Router {
     return this.#pick(({ hello }) => hello.models.includes(model), options)
   }
 
-  /** As `pick`, for an exposed HTTP service. */
+  /** As `pick`, for an exposed HTTP service, whose visits leave half of a connection's streams to the API. */
   pickService(service: string, options: PickOptions = {}): BackendConnection | null {
-    return this.#pick(({ hello }) => hello.services.includes(service), options)
+    const hasPlace: Wanted = ({ hello, openStreams }) =>
+      hello.services.includes(service) && openStreams < hello.maxStreams / 2
+    return this.#pick(hasPlace, options)
   }
 
   serves(model: string): boolean {

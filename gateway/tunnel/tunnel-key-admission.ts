@@ -17,16 +17,20 @@ import type { BackendIdentity } from './backend-connection.ts'
 export type TunnelKeyAdmissionOptions = AdmissionOptions & {
   /** As in the upgrade request. */
   readonly backendName: string
+  /** What stands for its address in a count; see `ClientAddresses`. */
+  readonly address?: string | null
 }
 
 export class TunnelKeyAdmission implements Admission {
   readonly challenge: Challenge
+  readonly address: string | null
   readonly #options: TunnelKeyAdmissionOptions
   #grant: Grant | undefined
   #session: Session | undefined
 
   constructor(options: TunnelKeyAdmissionOptions) {
     this.#options = options
+    this.address = options.address ?? null
     const nonce = crypto.getRandomValues(new Uint8Array(nonceBytes))
     this.challenge = { nonce, verify: (hello) => this.#verify(nonce, hello) }
   }

@@ -96,7 +96,7 @@ test('what does not finish in time is cut, and the exit code says so', async () 
     code: 2,
     stdout: 'The backend ended. Time was up: 1 request was cut, and told so.\n',
   })
-  expect((await answer.rest()).at(-1)).toContain('backend_connection_lost')
+  expect((await answer.rest()).at(-1)).toContain('backend_stopped')
   expect(await backend.exited()).toBe(0)
 })
 

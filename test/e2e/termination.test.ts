@@ -80,7 +80,7 @@ describe('a backend that is told twice', () => {
     terminate(backend)
     const events = await reader.rest()
     expect(events).not.toContain('[DONE]')
-    expect(JSON.parse(events.at(-1) ?? '')).toMatchObject({ error: { code: 'backend_error' } })
+    expect(JSON.parse(events.at(-1) ?? '')).toMatchObject({ error: { code: 'backend_stopped' } })
     expect(await backend.exited()).toBe(130)
     await gateway.printed(/request done.* outcome=failed .*completion=[1-9]\d* tokens=reported/)
   }, 25_000)

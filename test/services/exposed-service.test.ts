@@ -231,6 +231,28 @@ test('a service is told its own origin for the one that it is visited at, and no
   expect(service.seen.at(-1)?.headers.origin).toBe(own)
 })
 
+test('a port is visited by whatever name the machine has, also behind a proxy that ends TLS', async () => {
+  const { port, grant, service } = await exposeNotebook()
+  const { secret } = await grant('notebook')
+  const host = `box.test:${port}`
+  const post = async (origin: string, more: Record<string, string> = {}) => {
+    const prefix = more['x-forwarded-proto'] === undefined ? '' : '__Host-'
+    const cookie = `${prefix}burrow-service-notebook=${secret.reveal()}`
+    const headers = { host, origin, cookie, ...more }
+    return (await rawRequest(port, { method: 'POST', path: '/x', headers })).status
+  }
+  expect(await post(`http://${host}`)).toBe(200)
+  expect(service.seen.at(-1)?.headers).toMatchObject({
+    origin: service.url.origin,
+    'x-forwarded-host': host,
+    'x-forwarded-proto': 'http',
+  })
+  expect(await post(`https://${host}`, { 'x-forwarded-proto': 'https' })).toBe(200)
+  expect(service.seen.at(-1)?.headers).toMatchObject({ 'x-forwarded-proto': 'https' })
+  expect(await post('http://evil.test')).toBe(403)
+  expect(await post(`http://${host}`, { host: `evil.test/@${host}` })).toBe(403)
+})
+
 test('a redirect to the address of the service leads to where it is visited', async () => {
   const { origin, grant, service } = await exposeNotebook()
   const { secret } = await grant('notebook')

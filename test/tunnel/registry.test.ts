@@ -345,6 +345,15 @@ describe('a backend that an operator drains', () => {
   })
 })
 
+describe('visits of an exposed service', () => {
+  it('leave half of the streams to the API, however many they are', async () => {
+    await join('a', { services: ['notebook'], maxStreams: 4 })
+    for (let i = 0; i < 2; i++) registry.pickService('notebook')?.open(testRequest())
+    expect(registry.pickService('notebook')).toBe(null)
+    expect(send(2)).toEqual(['a', 'a'])
+  })
+})
+
 describe('a drained backend that loses all its connections', () => {
   it('is drained when it is back, until another process of it comes', async () => {
     const first = await join('a')
