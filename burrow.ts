@@ -9,6 +9,7 @@ import { drainMessage, LocalBackend, type FromLocalBackend } from './gateway/loc
 import type { Gateway } from './gateway/node.ts'
 import { stopSignals, type Stop } from './gateway/stop-signals.ts'
 import { flagsOf, flagUsage, type FlagTable, type FlagValues } from './shared/flags.ts'
+import type { ScrapeListener } from './scrape-listener.ts'
 import { lineLog } from './shared/log.ts'
 
 /** Of both sides, which may mean different things by a name: a command takes it from one of them. */
@@ -24,6 +25,7 @@ const usage = `Usage: burrow <command> [flags]
   shard       MODEL --out DIR: converts a model ahead of serving; --verify DIR checks it
   keys        create --name NAME | list | revoke ID         API keys of clients
   drain       [BACKEND]: what runs in the data directory finishes and ends; or one backend of its gateway
+  tunnel      status: the connections of what runs in the data directory, or of --gateway
   backends    enroll --name NAME [--model NAME]… | list | revoke ID
   services    grant NAME [--expires TIME] | list | revoke ID     who may visit exposed services
 
@@ -62,6 +64,10 @@ const main = async (args: readonly string[]): Promise<void> => {
     case 'drain': {
       const { flags, words } = parseFlags('drain', rest, { allowPositionals: true })
       return drainRunning(flags, words)
+    }
+    case 'tunnel': {
+      const { flags, words } = parseFlags('tunnel', rest, { allowPositionals: true })
+      return tellOfTunnel(flags, words)
     }
     case '--help':
     case 'help':
@@ -113,16 +119,20 @@ const up = async (flags: FlagValues): Promise<void> => {
     command: [process.execPath, burrowJs, 'backend'],
     // On one machine no connection is worth a second one.
     flags: {
-      ...pickFlags(flags, 'backend'),
+      // The port is the gateway's.
+      ...pickFlags({ ...flags, 'metrics-port': undefined }, 'backend'),
       gateway: tunnelUrl(gateway),
       'tunnel-connections': '1',
     },
     // It needs no other secret of ours.
-    env: { BURROW_TOKEN: token.reveal(), BURROW_TUNNEL_KEY: '' },
+    env: { BURROW_TOKEN: token.reveal(), BURROW_TUNNEL_KEY: '', BURROW_METRICS_PORT: '' },
     log,
   })
+  void hurry.then(() => backend.hurry())
   const stopped = Promise.race([stop, gateway.drainRequested])
+  let scrapes: ScrapeListener | null = null
   try {
+    scrapes = await serveMetrics(gatewayConfig.metricsPort, gateway.metrics)
     const isEarly = await Promise.race([backend.ready.then(() => false), stopped.then(() => true)])
     if (!isEarly) {
       const key = await gateway.admin.ensureFirstKey()
@@ -132,6 +142,7 @@ const up = async (flags: FlagValues): Promise<void> => {
   } finally {
     await drain(gateway, hurry)
     await backend.close()
+    await scrapes?.close()
   }
 }
 
@@ -156,20 +167,32 @@ const runGateway = async (flags: FlagValues): Promise<void> => {
   const { parseGatewayConfig } = await import('./gateway/config.ts')
   const { startGateway } = await import('./gateway/node.ts')
   const { stop, hurry } = stopSignals(log)
-  const gateway = await startGateway(parseGatewayConfig(flags, process.env), { log })
-  process.stdout.write(`Burrow's gateway is up: ${gateway.url}, tunnel ${tunnelUrl(gateway)}\n`)
-  await Promise.race([stop, gateway.drainRequested])
-  await drain(gateway, hurry)
+  const config = parseGatewayConfig(flags, process.env)
+  const gateway = await startGateway(config, { log })
+  let scrapes: ScrapeListener | null = null
+  try {
+    scrapes = await serveMetrics(config.metricsPort, gateway.metrics)
+    process.stdout.write(`Burrow's gateway is up: ${gateway.url}, tunnel ${tunnelUrl(gateway)}\n`)
+    await Promise.race([stop, gateway.drainRequested])
+  } finally {
+    await drain(gateway, hurry)
+    await scrapes?.close()
+  }
 }
 
 /** Under `burrow up` there is an IPC channel to the parent, which says when to stop. */
 const runBackend = async (flags: FlagValues): Promise<void> => {
   const { parseBackendConfig } = await import('./backend/config.ts')
-  const { listenForDrain } = await import('./backend/control/listen.ts')
+  const { listenControl } = await import('./backend/control/listen.ts')
   const { startBackend } = await import('./backend/main.ts')
   const { stop, hurry } = process.connected ? parentStop() : stopSignals(log)
-  void hurry.then(() => process.exit(130))
   const config = parseBackendConfig(flags, process.env)
+  // Exiting waits for threads, and one that is stuck in native code would never come.
+  let lastResort: NodeJS.Timeout | undefined
+  void hurry.then(() => {
+    process.exitCode = 130
+    lastResort = setTimeout(() => process.kill(process.pid, 'SIGKILL'), hurryMs)
+  })
   const backend = await Promise.race([startBackend(config, log), stop])
   // A model that is still loading has nothing to finish.
   if (!backend) return process.exit(0)
@@ -183,12 +206,26 @@ const runBackend = async (flags: FlagValues): Promise<void> => {
   // A child leaves when its parent says so.
   const { home } = config
   const isChild = process.connected
-  const listener = isChild ? null : await listenForDrain({ home, pid: process.pid, log, drain })
-  const failure = await Promise.race([stop, asked.promise, backend.ended])
-  await backend.close()
-  await listener?.close()
-  if (failure) throw failure
+  const { report, metrics } = backend
+  const { pid } = process
+  const listener = isChild ? null : await listenControl({ home, pid, log, drain, report, metrics })
+  let scrapes: ScrapeListener | null = null
+  try {
+    scrapes = await serveMetrics(config.metricsPort, metrics)
+    // What runs is cut, with its count.
+    void hurry.then(() => backend.close(0)).catch(() => {})
+    const failure = await Promise.race([stop, asked.promise, backend.ended])
+    if (failure) throw failure
+  } finally {
+    await backend.close()
+    await listener?.close()
+    await scrapes?.close()
+    clearTimeout(lastResort)
+  }
 }
+
+/** How long a hurried backend may take to tell what it has counted. */
+const hurryMs = 5_000
 
 /** Exit code 2: the drain's time was over before all requests were. */
 const drainRunning = async (flags: FlagValues, words: readonly string[]): Promise<void> => {
@@ -197,6 +234,24 @@ const drainRunning = async (flags: FlagValues, words: readonly string[]): Promis
   const { text, isWhole } = await drainCommand(words, flags, process.env, drainRunningBackends)
   process.stdout.write(`${text}\n`)
   if (!isWhole) process.exitCode = 2
+}
+
+const tellOfTunnel = async (flags: FlagValues, words: readonly string[]): Promise<void> => {
+  const { tunnelCommand } = await import('./gateway/control/tunnel-command.ts')
+  const { askRunningBackends } = await import('./backend/control/ask-running.ts')
+  process.stdout.write(`${await tunnelCommand(words, flags, process.env, askRunningBackends)}\n`)
+}
+
+/** On the port that was asked for; what runs goes on serving it until it has drained. */
+const serveMetrics = async (
+  port: number | undefined,
+  metrics: () => string,
+): Promise<ScrapeListener | null> => {
+  if (port === undefined) return null
+  const { listenForScrapes } = await import('./scrape-listener.ts')
+  const listener = await listenForScrapes(port, metrics)
+  log.info('serving metrics', { url: listener.url })
+  return listener
 }
 
 const shard = async (flags: FlagValues, words: readonly string[]): Promise<void> => {

@@ -44,8 +44,8 @@ export default defineConfig(async () => ({
         test: {
           name: 'workerd',
           include: [...sharedTests, workersTests],
-          // They read a file, or take long for want of a quick turn of the event loop.
-          exclude: ['test/shared/tunnel/spec.test.ts', 'test/shared/tunnel/fuzz.test.ts'],
+          // It reads a file.
+          exclude: ['test/shared/tunnel/spec.test.ts'],
           // A workerd each would take longer than the tests.
           isolate: false,
         },

@@ -3,7 +3,12 @@ import { existsSync, readdirSync, statSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ConfigError } from '../shared/config-error.ts'
-import { defaultDrainSeconds, listItems, type FlagValues } from '../shared/flags.ts'
+import {
+  defaultDrainSeconds,
+  listItems,
+  parseMetricsPort,
+  type FlagValues,
+} from '../shared/flags.ts'
 import { limits } from '../shared/tunnel/limits.ts'
 import { parseByteSize } from './byte-size.ts'
 import { readConversionFlags, type ConversionFlags } from './conversion/conversion-flags.ts'
@@ -44,6 +49,8 @@ export type BackendConfig = ModelConfig & {
   readonly tunnelConnections: number
   /** How much this backend can do beside others. */
   readonly weight: number
+  /** Where metrics are fetched, on 127.0.0.1; undefined: nowhere. 0 takes any free port. */
+  readonly metricsPort: number | undefined
   /** How long running requests may take when the backend is stopped. */
   readonly drainTimeoutMs: number
 }
@@ -71,9 +78,11 @@ export const parseBackendConfig = (flags: FlagValues, env: FlagValues): BackendC
   }
   const weight = readWeight(reader)
   const drainTimeoutMs = 1000 * (reader.count('drain-timeout') ?? defaultDrainSeconds)
+  const metricsPort = parseMetricsPort(reader.text('metrics-port'), reader.problems)
   const model = readModelConfig(reader)
   if (reader.problems.length > 0) throw new ConfigError(reader.problems)
-  return { ...model, gateways, services, proxy, tunnelConnections, weight, drainTimeoutMs }
+  const tunnel = { gateways, services, proxy, tunnelConnections }
+  return { ...model, ...tunnel, weight, metricsPort, drainTimeoutMs }
 }
 
 /** One that stalls, or is lost, does not stop the other. */

@@ -21,8 +21,9 @@ export class CutRequests {
       const { signal } = request
       signal.addEventListener('abort', () => {
         const { reason }: { readonly reason: unknown } = signal
-        const isLost = reason instanceof TunnelError && reason.code === 'CONNECTION_LOST'
-        if (this.#isStopping && isLost) this.#count++
+        const code = reason instanceof TunnelError ? reason.code : undefined
+        const isCut = code === 'DRAINING' || code === 'CONNECTION_LOST'
+        if (this.#isStopping && isCut) this.#count++
       })
       return handler(request, exchange)
     }

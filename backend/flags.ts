@@ -1,5 +1,5 @@
 /** The flags that the backend and its commands take; config.ts checks their values. */
-import { drainTimeoutFlag, homeFlag, type FlagTable } from '../shared/flags.ts'
+import { drainTimeoutFlag, homeFlag, metricsPortFlag, type FlagTable } from '../shared/flags.ts'
 
 const serving = ['up', 'backend']
 const converting = ['up', 'backend', 'shard']
@@ -12,6 +12,7 @@ export const backendFlags = {
     commands: ['up', 'backend'],
   },
   home: homeFlag,
+  'metrics-port': { ...metricsPortFlag, commands: ['backend'] },
   model: {
     value: 'DIR',
     help: "model folder in Hugging Face's layout, .gguf file, or what `burrow shard` wrote",

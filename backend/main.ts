@@ -1,6 +1,9 @@
 /** Starts a backend: model → engine → app → tunnel. */
 import { availableParallelism, totalmem } from 'node:os'
 import type { Log } from '../shared/log.ts'
+import type { PeerReport } from '../shared/tunnel/connection-report.ts'
+import { TrafficTotals } from '../shared/tunnel/traffic-totals.ts'
+import { tunnelMetrics } from '../shared/tunnel/tunnel-metrics.ts'
 import { createBackendApp } from './app.ts'
 import { formatByteSize } from './byte-size.ts'
 import type { BackendConfig } from './config.ts'
@@ -28,11 +31,15 @@ import { UsageJournal } from './tunnel/usage-journal.ts'
 export type Backend = {
   /** Resolves when the gateway has let the backend in for the first time. */
   readonly connected: Promise<void>
+  /** Each gateway with its connections. */
+  report(): readonly PeerReport[]
+  /** In Prometheus' text format. */
+  metrics(): string
   /** Resolves with the reason when the backend can serve no longer. */
   readonly ended: Promise<Error>
   /**
-   * Finishes what runs, for up to `graceMs`, then leaves the gateways and ends the engine. Idempotent:
-   * the first call's grace holds.
+   * Finishes what runs, for up to `graceMs`, then leaves the gateways and ends the engine. Called again,
+   * the shorter grace holds.
    * @throws ThreadStuck when a thread cannot be ended: then only a kill ends the process
    */
   close(graceMs?: number): Promise<Drained>
@@ -76,6 +83,7 @@ export const startBackend = async (config: BackendConfig, log: Log): Promise<Bac
     url,
     login: loginOf(credential, [model.name]),
   }))
+  const traffic = new TrafficTotals()
   const tunnel = dialGateways(targets, {
     proxy,
     models: [model.name],
@@ -88,6 +96,7 @@ export const startBackend = async (config: BackendConfig, log: Log): Promise<Bac
     log,
     connections: tunnelConnections,
     status: () => backendStatus({ engine, weight, isDraining: () => closing !== undefined }),
+    traffic,
     journal,
   })
   const close = async (graceMs: number): Promise<Drained> => {
@@ -105,11 +114,17 @@ export const startBackend = async (config: BackendConfig, log: Log): Promise<Bac
   }
   return {
     connected: tunnel.connected,
+    report: () => tunnel.report(),
+    metrics: () =>
+      tunnelMetrics({ side: 'backend', peers: tunnel.report(), totals: traffic.totals() }),
     ended: Promise.race([
       engine.ended,
       tunnel.ended.then((reason) => new Error(`the tunnel has ended: ${reason}`)),
     ]),
-    close: (graceMs = drainTimeoutMs) => (closing ??= close(graceMs)),
+    close: (graceMs = drainTimeoutMs) => {
+      if (closing) void tunnel.close(graceMs)
+      return (closing ??= close(graceMs))
+    },
   }
 }
 

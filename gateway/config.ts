@@ -5,6 +5,7 @@ import type { TunnelKey } from '../shared/auth/tunnel-key.ts'
 import {
   defaultDrainSeconds,
   listItems,
+  parseMetricsPort,
   readFlag,
   variableOf,
   type FlagValues,
@@ -23,6 +24,8 @@ export type GatewayConfig = {
   readonly home: string
   /** How long running requests may take when the gateway is stopped. Default 30 s. */
   readonly drainTimeoutMs?: number
+  /** Where metrics are fetched, on 127.0.0.1; nowhere without. 0 takes any free port. */
+  readonly metricsPort?: number
   /** Any of them lets a backend in that was not enrolled; two while one takes over from the other. */
   readonly tunnelKeys?: readonly TunnelKey[]
   /** Addresses and CIDR ranges of the proxies in front: their X-Forwarded-For is believed. */
@@ -68,6 +71,7 @@ export const parseGatewayConfig = (flags: FlagValues, env: FlagValues): GatewayC
     problems,
   )
   const drainTimeoutMs = readDrainTimeout(flags, env, problems)
+  const metricsPort = parseMetricsPort(readFlag(gatewayFlags, 'metrics-port', flags, env), problems)
   if (problems.length > 0) throw new ConfigError(problems)
   return {
     host: host.value,
@@ -77,6 +81,7 @@ export const parseGatewayConfig = (flags: FlagValues, env: FlagValues): GatewayC
     tunnelKeys,
     trustedProxies,
     services,
+    ...(metricsPort !== undefined && { metricsPort }),
   }
 }
 

@@ -1,5 +1,5 @@
 /** The flags that the gateway and its commands take; config.ts checks their values. */
-import { drainTimeoutFlag, homeFlag, type FlagTable } from '../shared/flags.ts'
+import { drainTimeoutFlag, homeFlag, metricsPortFlag, type FlagTable } from '../shared/flags.ts'
 
 const listening = ['up', 'gateway']
 const administration = ['keys', 'backends', 'services']
@@ -37,6 +37,7 @@ export const gatewayFlags = {
     commands: ['services'],
   },
   'drain-timeout': drainTimeoutFlag,
+  'metrics-port': { ...metricsPortFlag, commands: listening },
   'trusted-proxy': {
     value: 'ADDRESS',
     help: 'proxy in front, as an address or CIDR range: its X-Forwarded-For is believed',
@@ -58,13 +59,13 @@ export const gatewayFlags = {
   },
   gateway: {
     value: 'URL',
-    help: 'keys and backends of a gateway on the web, which BURROW_ADMIN_TOKEN opens',
+    help: 'keys, backends and tunnel of a gateway on the web, which BURROW_ADMIN_TOKEN opens',
     variable: 'none',
-    commands: ['keys', 'backends'],
+    commands: ['keys', 'backends', 'tunnel'],
   },
   json: {
-    help: 'machine-readable output of keys, backends and services',
+    help: 'machine-readable output of keys, backends, services and tunnel',
     variable: 'none',
-    commands: administration,
+    commands: [...administration, 'tunnel'],
   },
 } as const satisfies FlagTable

@@ -3,6 +3,7 @@ import { createServer, ServerResponse, type IncomingMessage } from 'node:http'
 import { getRequestListener } from '@hono/node-server'
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { tunnelPath } from '../shared/tunnel/handshake.ts'
+import { asksForWebSocket } from './asks-for-web-socket.ts'
 import type { GatewayConfig } from './config.ts'
 import { listening } from './listening.ts'
 import { sendResponse } from './node-response.ts'
@@ -45,7 +46,7 @@ export const startHttpServer = async (options: HttpServerOptions): Promise<HttpS
     { overrideGlobalObjects: false },
   )
   const shouldUpgradeCallback = (incoming: IncomingMessage): boolean =>
-    isWebSocket(incoming) &&
+    asksForWebSocket(incoming) &&
     (visits.placeOf(incoming.headers.host) !== null || isForTunnel(incoming))
   const server = createServer({ shouldUpgradeCallback }, (incoming, outgoing) => {
     const place = visits.placeOf(incoming.headers.host)
@@ -87,10 +88,6 @@ export const startHttpServer = async (options: HttpServerOptions): Promise<HttpS
     },
   }
 }
-
-/** All other upgrades (Java's clients offer h2c with every request) are plain requests. */
-const isWebSocket = ({ headers }: IncomingMessage): boolean =>
-  headers.upgrade?.toLowerCase() === 'websocket'
 
 const isForTunnel = ({ url }: IncomingMessage): boolean => url?.split('?', 1)[0] === tunnelPath
 

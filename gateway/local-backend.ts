@@ -19,6 +19,8 @@ const maxBackoffMs = 30_000
 const healthyAfterMs = 30_000
 /** After a request to drain, before the child is killed. */
 const drainGraceMs = 35_000
+/** The same where nobody wants to wait: its last counts are under way. */
+const hurryGraceMs = 5_000
 
 /** What the child says over its IPC channel: it is connected, or why it ends. */
 export type FromLocalBackend =
@@ -65,6 +67,12 @@ export class LocalBackend {
     else child.kill('SIGTERM')
     await exited
     clearTimeout(killTimer)
+  }
+
+  /** A `close`, begun before or after, waits no longer than a few seconds from now. */
+  hurry(): void {
+    const kill = setTimeout(() => this.#child?.kill('SIGKILL'), hurryGraceMs)
+    this.#child?.once('exit', () => clearTimeout(kill))
   }
 
   #spawn(): void {

@@ -14,6 +14,7 @@ import type { GatewayConfig } from './config.ts'
 import { createControlApp } from './control/control-app.ts'
 import { DatabaseAdmin } from './control/database-admin.ts'
 import { addDrainRoutes, type DrainedBackend } from './control/drain-routes.ts'
+import { addTunnelRoutes } from './control/tunnel-routes.ts'
 import { listenControl } from './control/listen.ts'
 import { countForeignApiKeys } from './db/api-keys.ts'
 import type { Database } from './db/database.ts'
@@ -51,6 +52,8 @@ export type Gateway = {
   readonly url: string
   /** Keys and backends; closed with the gateway. */
   readonly admin: DatabaseAdmin
+  /** In Prometheus' text format. */
+  metrics(): string
   /** Resolves when somebody asks for a drain by `burrow drain`; it has begun then. */
   readonly drainRequested: Promise<void>
   /**
@@ -112,13 +115,14 @@ export const startGateway = async (
   const shutdown = new Shutdown({
     active,
     registry,
-    closeVisits: () => gate.close(),
+    visits: gate,
     graceMs: drainTimeoutMs,
   })
   addDrainRoutes(control, {
     gateway: (timeoutMs) => shutdown.ask(timeoutMs),
     backend: (idOrName, timeoutMs, signal) => drainBackend(registry, idOrName, timeoutMs, signal),
   })
+  addTunnelRoutes(control, registry)
   opening.adopt(await listenControl(home, control), (c) => c.close())
 
   const app = createApp({
@@ -160,6 +164,7 @@ export const startGateway = async (
   return {
     url: server.url,
     admin,
+    metrics: () => registry.metrics(),
     drainRequested: shutdown.asked,
     drain,
     close: async () => {

@@ -14,8 +14,12 @@ export type Drained = {
 export type ShutdownOptions = {
   readonly active: ActiveRequests
   readonly registry: BackendRegistry
-  /** Ends the visits of exposed services, which may last for ever. */
-  readonly closeVisits: () => void
+  /** Of exposed services: requests, and WebSockets that `close` cuts, since they may last for ever. */
+  readonly visits: {
+    readonly count: number
+    idle(): Promise<void>
+    close(): void
+  }
   /** How long running requests may take unless a drain says otherwise. */
   readonly graceMs: number
 }
@@ -66,20 +70,20 @@ export class Shutdown {
   }
 
   async #stop(graceMs: number): Promise<Drained> {
-    const { active, registry, closeVisits } = this.#options
+    const { active, registry, visits } = this.#options
     const { signal } = this.#hurry
     const server = await this.#server.promise
     this.#isDraining = true
     const deadline = performance.now() + graceMs
     const leftMs = () => Math.max(0, Math.round(deadline - performance.now()))
-    const finished = Promise.all([server.finish(), active.idle()])
+    const finished = Promise.all([server.finish(), active.idle(), visits.idle()])
     // What was let in may still need the connections of now.
     await waitFor(active.allPlaced(), leftMs(), signal)
     registry.goaway({ code: 'DRAINING', deadlineMs: leftMs(), message: 'the gateway stops' })
     await waitFor(finished, leftMs(), signal)
-    const cut = active.count
+    const cut = active.count + visits.count
     active.abortAll(shuttingDown())
-    closeVisits()
+    visits.close()
     await waitFor(active.idle(), finalCountsMs)
     registry.close()
     await active.idle()

@@ -50,7 +50,7 @@ export const homeFlag = {
   value: 'DIR',
   help: 'the data directory',
   fallback: '.burrow',
-  commands: ['up', 'gateway', 'backend', 'keys', 'backends', 'services', 'drain'],
+  commands: ['up', 'gateway', 'backend', 'keys', 'backends', 'services', 'tunnel', 'drain'],
 } as const satisfies Flag
 
 /** What Ctrl-C and SIGTERM allow: service managers and container hosts wait for about as long. */
@@ -63,6 +63,23 @@ export const drainTimeoutFlag = {
   fallback: `${defaultDrainSeconds}; of burrow drain 600`,
   commands: ['up', 'gateway', 'backend', 'drain'],
 } as const satisfies Flag
+
+/** Each side has metrics of its own. */
+export const metricsPortFlag = {
+  value: 'PORT',
+  help: 'serves /metrics for Prometheus there, on 127.0.0.1 alone',
+} as const satisfies Omit<Flag, 'commands'>
+
+/** @returns undefined without one, or when it is none: that is added to the problems */
+export const parseMetricsPort = (
+  text: string | undefined,
+  problems: string[],
+): number | undefined => {
+  if (text === undefined) return undefined
+  if (/^\d{1,5}$/.test(text) && Number(text) <= 65535) return Number(text)
+  problems.push(`--metrics-port must be a number from 0 to 65535, not ${text}`)
+  return undefined
+}
 
 const column = 30
 

@@ -24,7 +24,7 @@ export const parseExposedServices = (
 }
 
 const problemOf = (name: string, target: string, url: URL | null): string | null => {
-  if (!isServiceName(name)) return `a name has 1 to 32 of a-z, 0-9 and -: write ${form}`
+  if (!isServiceName(name)) return `a name has 1 to 63 of a-z, 0-9 and inner -: write ${form}`
   if (!url) return `"${target}" is no address: write ${form}`
   if (url.protocol !== 'http:') {
     return `only http:// services can be published, not ${url.protocol}// ones: for raw TCP use ssh or a VPN`

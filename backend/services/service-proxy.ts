@@ -12,6 +12,7 @@ import type { Log } from '../../shared/log.ts'
 import { errorResponse } from '../../shared/openai/error.ts'
 import type { ServedExchange, Upgraded } from '../../shared/tunnel/exchange.ts'
 import type { ExposedServices } from './exposed-services.ts'
+import { askingFields, leadingFields, movedTo, visitorOriginOf } from './visitor-origin.ts'
 
 /** Statuses whose answers have no body. */
 const bodiless: readonly number[] = [204, 205, 304]
@@ -59,7 +60,20 @@ export class ServiceProxy {
     request.signal.addEventListener('abort', stop)
     outgoing.on('close', () => request.signal.removeEventListener('abort', stop))
     outgoing.on('error', reject)
-    outgoing.on('response', (incoming) => resolve(answerOf(incoming)))
+    const visited = visitorOriginOf(request.headers)
+    const shown = (incoming: IncomingMessage) =>
+      new Headers(
+        readdressed([...responseHeaders(incoming)], leadingFields, target.origin, visited),
+      )
+    outgoing.on('response', (incoming) => {
+      try {
+        resolve(answerOf(incoming, shown(incoming)))
+      } catch (error) {
+        // Node takes any number for a status.
+        outgoing.destroy()
+        reject(error)
+      }
+    })
     outgoing.on('upgrade', (incoming: IncomingMessage, socket: Socket, head: Buffer) => {
       request.signal.addEventListener('abort', () => socket.destroy())
       if (head.length > 0) socket.unshift(head)
@@ -85,7 +99,13 @@ export class ServiceProxy {
 
   #begin(target: URL, request: Request, { upgrade }: ServedExchange): ClientRequest {
     const { pathname, search } = new URL(request.url)
-    const headers = [...request.headers].filter(([name]) => name !== 'host').flat()
+    const isPassed = (name: string, value: string) =>
+      name !== 'host' &&
+      // Where no body follows, the service would take the next visitor's request for it.
+      (name !== 'content-length' || request.body !== null || value === '0')
+    const passed = [...request.headers].filter(([name, value]) => isPassed(name, value))
+    const visited = visitorOriginOf(request.headers)
+    const headers = readdressed(passed, askingFields, visited, target.origin).flat()
     return httpRequest({
       host: target.hostname.replace(/^\[|\]$/g, ''),
       port: target.port || 80,
@@ -105,9 +125,20 @@ export class ServiceProxy {
 const responseHeaders = (incoming: IncomingMessage): Headers =>
   headersOf(incoming.rawHeaders, passesProxies(incoming.headers.connection ?? null))
 
-const answerOf = (incoming: IncomingMessage): Response => {
+/** The named fields from one end's terms in the other's. Null: not known, and all stays as it is. */
+const readdressed = (
+  fields: readonly [string, string][],
+  names: readonly string[],
+  from: string | null,
+  to: string | null,
+): [string, string][] =>
+  fields.map(([name, value]) => [
+    name,
+    from !== null && to !== null && names.includes(name) ? movedTo(value, from, to) : value,
+  ])
+
+const answerOf = (incoming: IncomingMessage, headers: Headers): Response => {
   const status = incoming.statusCode ?? 502
-  const headers = responseHeaders(incoming)
   if (bodiless.includes(status)) {
     incoming.resume()
     return new Response(null, { status, headers })

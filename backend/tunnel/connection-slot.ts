@@ -4,6 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Log } from '../../shared/log.ts'
+import type { ConnectionReport } from '../../shared/tunnel/connection-report.ts'
 import type { Goaway } from '../../shared/tunnel/control-message.ts'
 import type { Connection } from './connection.ts'
 import { explain, nextRetry, type Ended } from './retry.ts'
@@ -46,6 +47,7 @@ export class ConnectionSlot {
   readonly #stop = new AbortController()
   readonly #leaving = new Set<Leaving>() // the longest there first
   #current: Connection | undefined
+  #problem: string | undefined
 
   constructor(options: ConnectionSlotOptions) {
     this.#options = options
@@ -55,6 +57,18 @@ export class ConnectionSlot {
   /** Streams that are not over yet. */
   get openStreams(): number {
     return this.#connections.reduce((sum, { openStreams }) => sum + openStreams, 0)
+  }
+
+  /** Those that are in. */
+  report(): ConnectionReport[] {
+    return this.#connections
+      .map((connection) => connection.report())
+      .filter((report) => report !== null)
+  }
+
+  /** Why the last connection or attempt ended; undefined while one is in. */
+  get problem(): string | undefined {
+    return this.#problem
   }
 
   /** Dials no more, and lets what runs finish for up to `graceMs`. */
@@ -84,6 +98,7 @@ export class ConnectionSlot {
         if (!retry) return { kind: 'replaced', reason: explain(ended) }
         ;({ delayMs, numFailures } = retry)
         const reason = explain(ended)
+        this.#problem = reason
         log.warn('tunnel down', { connection: connectionIndex, reason, retryInMs: delayMs })
       }
       // Aborted by close(): the loop's condition ends it.
@@ -99,6 +114,7 @@ export class ConnectionSlot {
     try {
       const connection: Connection = await connect({
         onWelcome: () => {
+          this.#problem = undefined
           this.#letLeave()
           onWelcome()
         },

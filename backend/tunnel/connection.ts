@@ -3,13 +3,18 @@ import type { IncomingMessage } from 'node:http'
 import { WebSocket } from 'ws'
 import type { Log } from '../../shared/log.ts'
 import { BackendSession } from '../../shared/tunnel/backend-session.ts'
+import {
+  connectionState,
+  reportConnection,
+  type ConnectionReport,
+} from '../../shared/tunnel/connection-report.ts'
 import type { Goaway, Status } from '../../shared/tunnel/control-message.ts'
-import { closeCodes } from '../../shared/tunnel/error.ts'
 import type { TunnelHandler } from '../../shared/tunnel/exchange.ts'
 import { protocolName } from '../../shared/tunnel/handshake.ts'
 import { limits, type Timing } from '../../shared/tunnel/limits.ts'
 import type { Hello } from '../../shared/tunnel/hello.ts'
 import { feedSession, socketTransport } from '../../shared/tunnel/socket-transport.ts'
+import type { TrafficTotals } from '../../shared/tunnel/traffic-totals.ts'
 import type { CountDelivery } from './count-delivery.ts'
 import type { Renewal, TunnelLogin } from './login.ts'
 import type { ProxyAgent, ProxyRoute } from './proxy.ts'
@@ -32,6 +37,8 @@ export type ConnectionOptions = {
   readonly onGoaway: (goaway: Goaway) => void
   /** How busy this backend is. */
   readonly status?: () => Status
+  /** Counts what goes through. */
+  readonly traffic?: TrafficTotals
   /** Where final counts are kept until the gateway has them. */
   readonly counts?: CountDelivery
 }
@@ -48,7 +55,7 @@ export class Connection {
   #session: BackendSession | undefined
   #lastError = ''
   #upSinceMs: number | undefined
-  #drained: Promise<void> | undefined
+  #connectedAtMs: number | undefined
   #renewal: NodeJS.Timeout | undefined
 
   constructor(options: ConnectionOptions) {
@@ -85,22 +92,26 @@ export class Connection {
     return this.#session?.openStreams ?? 0
   }
 
+  /** Null before the gateway has let it in. */
+  report(): ConnectionReport | null {
+    const session = this.#session
+    const connectedAtMs = this.#connectedAtMs
+    if (!session || connectedAtMs === undefined) return null
+    const { hello, timing } = this.#options
+    const { connectionIndex, generation } = hello
+    const state = connectionState(session, timing)
+    return reportConnection(session, { connectionIndex, generation, state, connectedAtMs })
+  }
+
   /**
-   * Lets running streams finish for up to `graceMs`, then closes. Called again, the shorter grace
-   * holds.
+   * Lets running streams finish for up to `graceMs`, then cuts them and closes. Called again, the shorter
+   * grace holds.
    */
   async close(graceMs: number): Promise<void> {
     const session = this.#session
-    if (session) {
-      this.#drained ??= session.drain(graceMs)
-      const timer = setTimeout(() => session.close(closeCodes.NORMAL, 'no more time'), graceMs)
-      await this.ended
-      clearTimeout(timer)
-    } else {
-      this.#giveUp()
-      await this.ended
-    }
-    await this.#drained
+    if (session) await session.drain(graceMs)
+    else this.#giveUp()
+    await this.ended
   }
 
   #giveUp(): void {
@@ -121,7 +132,8 @@ export class Connection {
   }
 
   #onOpen(): void {
-    const { hello, handler, log, timing, login, counts, status, onGoaway } = this.#options
+    const { url, hello, handler, log, timing, login } = this.#options
+    const { counts, traffic, status, onGoaway } = this.#options
     const prove = login.prove
     const session: BackendSession = new BackendSession(socketTransport(this.#socket), {
       hello,
@@ -133,6 +145,8 @@ export class Connection {
       ...(prove && { prove: (nonce: Uint8Array) => prove(nonce, hello.instanceId) }),
       onWelcome: () => {
         this.#upSinceMs = performance.now()
+        this.#connectedAtMs = Date.now()
+        traffic?.connected(url.host, session)
         if (login.renewal) this.#renew(session, login.renewal)
         counts?.welcomed(session)
         this.#options.onWelcome()

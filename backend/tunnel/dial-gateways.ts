@@ -30,6 +30,7 @@ export const dialGateways = (
     get openStreams() {
       return tunnels.reduce((sum, { openStreams }) => sum + openStreams, 0)
     },
+    report: () => tunnels.flatMap((tunnel) => tunnel.report()),
     async close(graceMs) {
       await Promise.all(tunnels.map((tunnel) => tunnel.close(graceMs)))
     },

@@ -1,10 +1,12 @@
 /** Keeps a backend connected to its gateway, over one or more connections, until it is closed. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Log } from '../../shared/log.ts'
+import type { PeerReport } from '../../shared/tunnel/connection-report.ts'
 import type { Status } from '../../shared/tunnel/control-message.ts'
 import type { TunnelHandler } from '../../shared/tunnel/exchange.ts'
 import type { Hello } from '../../shared/tunnel/hello.ts'
 import { defaultTiming, limits, type Timing } from '../../shared/tunnel/limits.ts'
+import type { TrafficTotals } from '../../shared/tunnel/traffic-totals.ts'
 import { Connection } from './connection.ts'
 import { ConnectionSlot, type ConnectionEvents } from './connection-slot.ts'
 import { CountDelivery } from './count-delivery.ts'
@@ -36,6 +38,8 @@ export type DialOptions = {
   readonly timing?: Timing
   /** How busy this backend is. */
   readonly status?: () => Status
+  /** Counts what goes through. */
+  readonly traffic?: TrafficTotals
   /** Keeps final counts until the gateway has them in its books. */
   readonly journal?: UsageJournal
   /** Numbers in [0, 1) that spread the retries. */
@@ -49,7 +53,12 @@ export interface Tunnel {
   readonly ended: Promise<'closed' | 'replaced'>
   /** Requests that run. */
   readonly openStreams: number
-  /** Refuses new requests, gives running ones up to `graceMs` (default 30 s), closes. Idempotent. */
+  /** Each gateway, connected or not. */
+  report(): PeerReport[]
+  /**
+   * Refuses new requests, gives running ones up to `graceMs` (default 30 s), closes. Called again, the
+   * shorter grace holds.
+   */
   close(graceMs?: number): Promise<void>
 }
 
@@ -97,9 +106,15 @@ class Dialler implements Tunnel {
     return this.#slots.reduce((sum, { openStreams }) => sum + openStreams, 0)
   }
 
+  report(): PeerReport[] {
+    const problem = this.#slots.map((slot) => slot.problem).find((text) => text !== undefined)
+    const connections = this.#slots.flatMap((slot) => slot.report())
+    return [{ name: this.#url.host, connections, ...(problem !== undefined && { problem }) }]
+  }
+
   close(graceMs = defaultGraceMs): Promise<void> {
-    this.#closing ??= this.#close(graceMs)
-    return this.#closing
+    if (this.#closing) void this.#stopDialling(graceMs)
+    return (this.#closing ??= this.#close(graceMs))
   }
 
   async #close(graceMs: number): Promise<void> {
@@ -158,7 +173,7 @@ class Dialler implements Tunnel {
   }
 
   async #connect(connectionIndex: number, events: ConnectionEvents): Promise<Connection> {
-    const { login, handler, log, status, timing = defaultTiming } = this.#options
+    const { login, handler, log, status, traffic, timing = defaultTiming } = this.#options
     const loginHeaders = await login.headers()
     return new Connection({
       url: this.#url,
@@ -170,6 +185,7 @@ class Dialler implements Tunnel {
       timing,
       hello: this.#hello(connectionIndex),
       ...(status && { status }),
+      ...(traffic && { traffic }),
       ...(this.#counts && { counts: this.#counts }),
       ...events,
     })

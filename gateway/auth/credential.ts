@@ -59,7 +59,7 @@ export class Credential {
 
   /** What the database stores in place of an API key: HMAC-SHA-256, in hex. */
   digest(pepper: Pepper): string {
-    return createHmac('sha256', pepper.secret).update(this.#secret).digest('hex')
+    return createHmac('sha256', pepper.key).update(this.#secret).digest('hex')
   }
 
   /** The last four characters; they are of the checksum and tell nothing. */

@@ -6,7 +6,7 @@ import type { Admin } from './admin.ts'
 import { adminCommands, runAdminCommand } from './commands.ts'
 import { openAdmin } from './open-admin.ts'
 import { RemoteAdmin } from './remote-admin.ts'
-import { parseGatewayUrl, webCall } from './web-call.ts'
+import { chosenWebCall } from './web-call.ts'
 import { runServiceCommand, serviceVerbs } from './service-commands.ts'
 
 export type AdminNoun = keyof typeof adminCommands | 'services'
@@ -45,15 +45,8 @@ export const administer = async (
 
 /** The gateway that `--gateway` names, else the one of the data directory. */
 const chosenAdmin = async (flags: FlagValues, env: FlagValues): Promise<Admin> => {
-  const address = flags['gateway']
-  if (!address) {
-    const home = readFlag(gatewayFlags, 'home', flags, env) ?? gatewayFlags.home.fallback
-    return openAdmin(resolve(home))
-  }
-  const gateway = parseGatewayUrl(address)
-  const adminToken = env['BURROW_ADMIN_TOKEN']
-  if (!adminToken) {
-    throw new Error('--gateway needs the admin token of that gateway in BURROW_ADMIN_TOKEN')
-  }
-  return new RemoteAdmin(webCall(gateway, adminToken))
+  const call = chosenWebCall(flags, env)
+  if (call) return new RemoteAdmin(call)
+  const home = readFlag(gatewayFlags, 'home', flags, env) ?? gatewayFlags.home.fallback
+  return openAdmin(resolve(home))
 }

@@ -10,13 +10,16 @@ export const backendHealth = async (
   backend: ConnectedBackend,
   timeoutMs: number,
 ): Promise<unknown> => {
+  const requestId = newId('req')
   const exchange = backend.open({
-    requestId: newId('req'),
+    requestId,
     method: 'GET',
     path: '/health',
     headers: new Headers({ accept: 'application/json' }),
     body: null,
   })
+  // It is charged to nobody: the backend need not keep its count.
+  void exchange.settled.then(() => backend.acknowledgeUsage([requestId]))
   const late = AbortSignal.timeout(timeoutMs)
   const giveUp = () => exchange.cancel('no answer in time')
   late.addEventListener('abort', giveUp)

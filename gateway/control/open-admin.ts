@@ -23,7 +23,7 @@ export const openAdmin = async (home: string): Promise<Admin> => {
 }
 
 /** False where there is no socket, or one that a dead process left behind. */
-const isListening = (socketPath: string): Promise<boolean> => {
+export const isListening = (socketPath: string): Promise<boolean> => {
   const { promise, resolve, reject } = Promise.withResolvers<boolean>()
   const socket = connect(socketPath)
   socket.on('connect', () => resolve(true))

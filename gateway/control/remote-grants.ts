@@ -31,7 +31,9 @@ export class RemoteGrants implements GrantAdmin {
   }
 
   async listGrants(): Promise<readonly ServiceGrantInfo[]> {
-    return Object.values(fields(await this.#call('GET', '/services'), 'the answer')).map(parseGrant)
+    const answer = await this.#call('GET', '/services')
+    if (Array.isArray(answer)) return answer.map(parseGrant)
+    throw new Error('the running gateway gave an answer of another version: restart it')
   }
 
   async revokeGrant(id: string): Promise<ServiceGrantInfo> {

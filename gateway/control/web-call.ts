@@ -1,4 +1,5 @@
 /** Reaching a gateway that serves its control API on the web, behind its admin token. */
+import type { FlagValues } from '../../shared/flags.ts'
 import { isLoopback } from '../../shared/loopback.ts'
 import { adminPath } from './admin-path.ts'
 import { adminTimeoutMs, type AdminCall } from './remote-admin.ts'
@@ -40,3 +41,15 @@ export const webCall =
       throw new Error(`${gateway.origin} answered ${status}, but not as a gateway does`, { cause })
     }
   }
+
+/** To the gateway that `--gateway` names; null without. @throws Error that says what is wrong */
+export const chosenWebCall = (flags: FlagValues, env: FlagValues): AdminCall | null => {
+  const address = flags['gateway']
+  if (!address) return null
+  const gateway = parseGatewayUrl(address)
+  const adminToken = env['BURROW_ADMIN_TOKEN']
+  if (!adminToken) {
+    throw new Error('--gateway needs the admin token of that gateway in BURROW_ADMIN_TOKEN')
+  }
+  return webCall(gateway, adminToken)
+}

@@ -58,7 +58,7 @@ export class DatabaseGrantAdmin implements GrantAdmin {
   async createGrant({ service, name, lifetimeMs }: GrantWish): Promise<CreatedGrant> {
     const { db, pepper, now, linkOf } = this.#options
     if (!isServiceName(service)) {
-      throw new InvalidRequest('a service name has 1 to 32 of a-z, 0-9 and -', 'service')
+      throw new InvalidRequest('a service name has 1 to 63 of a-z, 0-9 and inner -', 'service')
     }
     if (!(lifetimeMs > 0 && lifetimeMs <= maxGrantMs)) {
       throw new InvalidRequest('a grant holds for a year at most', 'lifetimeMs')

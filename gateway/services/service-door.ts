@@ -40,7 +40,7 @@ export class ServiceDoor {
       if (own) return void outgoing.writeHead(own.status, own.headers).end(own.body)
       await gate.pass(place, incoming, async (signal) => {
         const exchange = this.#open(place, incoming, signal)
-        outgoing.once('close', () => exchange.cancel('the visitor left'))
+        onceGone(outgoing, () => exchange.cancel('the visitor left'))
         const { status, headers } = await visitHead(exchange)
         signal.throwIfAborted()
         const body = bodiless.includes(status) ? null : exchange.body
@@ -70,7 +70,7 @@ export class ServiceDoor {
     try {
       await this.#options.gate.pass(place, incoming, async (signal) => {
         const exchange = this.#open(place, incoming, signal, socket)
-        socket.once('close', () => exchange.cancel('the visitor left'))
+        onceGone(socket, () => exchange.cancel('the visitor left'))
         const { status, headers } = await visitHead(exchange)
         signal.throwIfAborted()
         isAnswered = true
@@ -107,6 +107,12 @@ export class ServiceDoor {
     this.#options.log.warn('visit failed', { service: place.service, ...errorFields(error) })
     return refusal(incoming, 502, 'The gateway could not pass the request on.')
   }
+}
+
+/** Whoever left while the grant was looked up has said 'close' already. */
+const onceGone = (visitor: ServerResponse | Duplex, leave: () => void): void => {
+  if (visitor.destroyed) leave()
+  else visitor.once('close', leave)
 }
 
 const hopFields = (status: number): [string, string][] =>

@@ -1,5 +1,6 @@
 /** A port that leads to one exposed service and to nothing else. */
 import { createServer, type Server } from 'node:http'
+import { asksForWebSocket } from '../asks-for-web-socket.ts'
 import { listening } from '../listening.ts'
 import type { ServiceDoor } from './service-door.ts'
 import type { Place } from './service-origins.ts'
@@ -10,7 +11,10 @@ export const listenForService = async (
   place: Place,
   address: { readonly host: string; readonly port: number },
 ): Promise<{ close(): Promise<void> }> => {
-  const server = createServer((incoming, outgoing) => void door.handle(place, incoming, outgoing))
+  const server = createServer(
+    { shouldUpgradeCallback: asksForWebSocket },
+    (incoming, outgoing) => void door.handle(place, incoming, outgoing),
+  )
   server.on('upgrade', (incoming, socket, head) => {
     void door.handleUpgrade(place, incoming, socket, head)
   })

@@ -1,6 +1,7 @@
 /** Who may pass to a service, how many at once, and for how long. */
 import type { IncomingMessage } from 'node:http'
 import { ActiveRequests } from '../active-requests.ts'
+import { asksForWebSocket } from '../asks-for-web-socket.ts'
 import { isOwnRequest } from './same-origin.ts'
 import { entrance, type ServiceAnswer } from './service-answer.ts'
 import { visitCookie } from './service-cookies.ts'
@@ -18,13 +19,16 @@ const maxVisits = 256
 /** setTimeout's own limit: a visit that would last longer ends then. */
 const maxTimerMs = 2 ** 31 - 1
 
+const nothingHere = () => new VisitError(404, 'There is nothing here.')
+
 const notLetIn =
   'This service is not public. Ask for a link to it: burrow services grant, on the gateway, makes one.'
 
 export class VisitGate {
   readonly #options: VisitorOptions
-  /** By grant. */
-  readonly #visits = new ActiveRequests()
+  /** By grant, as are the next. */
+  readonly #requests = new ActiveRequests()
+  readonly #webSockets = new ActiveRequests()
   readonly #numVisits = new Map<string, number>()
 
   constructor(options: VisitorOptions) {
@@ -33,12 +37,23 @@ export class VisitGate {
 
   /** Ends what the grant's visitors have open, and what they still open. */
   grantRevoked(id: string): void {
-    this.#visits.revokeKey(id, new VisitError(401, 'The grant was revoked.'))
+    const reason = new VisitError(401, 'The grant was revoked.')
+    for (const visits of this.#all) visits.revokeKey(id, reason)
+  }
+
+  /** Requests that run; not WebSockets, which nobody can wait for. */
+  get count(): number {
+    return this.#requests.count
+  }
+
+  /** Resolves when no request runs. */
+  idle(): Promise<void> {
+    return this.#requests.idle()
   }
 
   /** Cuts all visits. */
   close(): void {
-    this.#visits.abortAll(new VisitError(503, 'The gateway stops.'))
+    for (const visits of this.#all) visits.abortAll(new VisitError(503, 'The gateway stops.'))
   }
 
   /** The gateway's own answer, where the request is for it and not for the service. @throws VisitError */
@@ -48,7 +63,7 @@ export class VisitGate {
   ): Promise<ServiceAnswer | null> {
     if (!url.startsWith(ownPath)) return null
     const { searchParams, pathname } = new URL(url, origin)
-    if (pathname !== enterPath) throw new VisitError(404, 'There is nothing here.')
+    if (pathname !== enterPath) throw nothingHere()
     const secret = searchParams.get('grant') ?? ''
     const grant = await findGrant(this.#options, service, secret)
     if (!grant) throw new VisitError(401, notLetIn)
@@ -67,14 +82,15 @@ export class VisitGate {
     incoming: IncomingMessage,
     visit: (signal: AbortSignal) => Promise<void>,
   ): Promise<void> {
+    const { headers, method = 'GET', url = '/' } = incoming
+    if (url.startsWith(ownPath)) throw nothingHere()
     const { grant, byCookie } = await this.#visitor(place, incoming)
-    const { headers, method = 'GET' } = incoming
-    const isUpgrade = headers.upgrade !== undefined
+    const isUpgrade = asksForWebSocket(incoming)
     if (byCookie && !isOwnRequest(headers, method, isUpgrade, place.origin)) {
       throw new VisitError(403, 'This request comes from another site.')
     }
     const leave = this.#arrive(place.service)
-    const running = this.#visits.start(grant.id)
+    const running = (isUpgrade ? this.#webSockets : this.#requests).start(grant.id)
     const end = new AbortController()
     const lastsMs = Math.min(grant.expiresAt - this.#options.now(), maxTimerMs)
     const runOut = () => end.abort(new VisitError(401, 'The grant has run out.'))
@@ -88,6 +104,10 @@ export class VisitGate {
       running.finish()
       leave()
     }
+  }
+
+  get #all(): readonly ActiveRequests[] {
+    return [this.#requests, this.#webSockets]
   }
 
   async #visitor({ service, origin }: Place, { headers }: IncomingMessage) {

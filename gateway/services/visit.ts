@@ -25,7 +25,10 @@ export const openVisit = (
   if (!url.startsWith('/')) throw new VisitError(400, 'The request must name a path.')
   const connection = router.pickService(service)
   if (!connection) throw new VisitError(503, 'The service is not there at the moment.')
-  const hasBody = method !== 'GET' && method !== 'HEAD' && hasContent(incoming)
+  const hasBody = hasContent(incoming)
+  if (hasBody && (method === 'GET' || method === 'HEAD')) {
+    throw new VisitError(400, 'A GET or HEAD request with a body cannot be passed on.')
+  }
   const source = upgraded ?? (hasBody ? incoming : null)
   return connection.open({
     requestId: newId('req'),

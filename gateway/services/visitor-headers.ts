@@ -33,7 +33,8 @@ export const requestHeadersFor = (
   const cookies = cookie === undefined ? null : withoutOwnCookies(cookie)
   if (cookies !== null) headers.set('cookie', cookies)
   const authorization = headers.get('authorization') ?? ''
-  if (isCredentialText(authorization.replace(/^\S+\s+/, ''))) headers.delete('authorization')
+  // There may be several in it: the field was repeated.
+  if (authorization.split(/[\s,]+/).some(isCredentialText)) headers.delete('authorization')
   headers.set('x-forwarded-host', origin.host)
   headers.set('x-forwarded-proto', origin.protocol.slice(0, -1))
   if (address !== undefined) headers.set('x-forwarded-for', address)

@@ -1,8 +1,14 @@
 /** One connection of a backend: its session, who is behind it, and whether requests should go there. */
+import {
+  connectionState,
+  reportConnection,
+  type ConnectionReport,
+  type ConnectionState,
+} from '../../shared/tunnel/connection-report.ts'
 import type { Exchange, OpenRequest } from '../../shared/tunnel/exchange.ts'
 import type { GatewaySession } from '../../shared/tunnel/gateway-session.ts'
 import type { Hello } from '../../shared/tunnel/hello.ts'
-import { limits, type Timing } from '../../shared/tunnel/limits.ts'
+import type { Timing } from '../../shared/tunnel/limits.ts'
 import type { Transport } from '../../shared/tunnel/transport.ts'
 import type { BackendLoad } from './backend-load.ts'
 
@@ -46,10 +52,6 @@ export type BackendConnectionOptions = {
   readonly monotonicNow: () => number
 }
 
-/** A healthy peer's PINGs may be so much later than their interval: jitter, and a slow network. */
-const lateBy = 1.2
-const lateMs = 1_000
-
 export class BackendConnection implements ConnectedBackend {
   readonly hello: Hello
   readonly session: GatewaySession
@@ -87,15 +89,30 @@ export class BackendConnection implements ConnectedBackend {
     return this.session.hasRoom
   }
 
+  get bufferedBytes(): number {
+    return this.#options.transport.bufferedBytes
+  }
+
+  get state(): ConnectionState {
+    const { timing, watchIdle } = this.#options
+    const { openStreams, bufferedBytes, isDraining } = this
+    const { silentMs } = this.session
+    return connectionState({ openStreams, bufferedBytes, isDraining, silentMs }, timing, watchIdle)
+  }
+
   /** Nothing comes from it although it should, or nothing leaves for it: it may be dead. */
   get isDoubtful(): boolean {
-    const { timing, transport, watchIdle } = this.#options
-    const isBusy = this.openStreams > 0
-    const pingMs = isBusy ? timing.busyPingMs : timing.pingMs
-    const isSilent = this.session.silentMs > pingMs * lateBy + lateMs
-    return (
-      (isSilent && (isBusy || watchIdle)) ||
-      transport.bufferedBytes > limits.transportHighWaterBytes
+    const { state } = this
+    return state === 'silent' || state === 'stalled'
+  }
+
+  report(): ConnectionReport {
+    const { session, openStreams, bufferedBytes, isDraining, state, connectedAtMs } = this
+    const { connectionIndex, generation } = this.hello
+    const { roundTripMs, silentMs, counters } = session
+    return reportConnection(
+      { roundTripMs, silentMs, counters, openStreams, bufferedBytes, isDraining },
+      { connectionIndex, generation, state, connectedAtMs },
     )
   }
 

@@ -1,5 +1,6 @@
 /** A backend with all its connections: which of them hold, and which one a request goes to. */
 import { closeCodes } from '../../shared/tunnel/error.ts'
+import type { PeerReport } from '../../shared/tunnel/connection-report.ts'
 import type { Status } from '../../shared/tunnel/control-message.ts'
 import type { Exchange, OpenRequest } from '../../shared/tunnel/exchange.ts'
 import { limits } from '../../shared/tunnel/limits.ts'
@@ -25,9 +26,16 @@ export class RegisteredBackend implements ConnectedBackend {
   /** The process that gets no more requests. */
   #drainedInstance: string | undefined
 
-  constructor({ backendId, name }: BackendIdentity) {
+  /** @param drainedInstance see there; of a backend that was gone for a while */
+  constructor({ backendId, name }: BackendIdentity, drainedInstance?: string) {
     this.backendId = backendId
     this.name = name
+    this.#drainedInstance = drainedInstance
+  }
+
+  /** The process that an operator drained; undefined where none was. */
+  get drainedInstance(): string | undefined {
+    return this.#drainedInstance
   }
 
   /** All that are open, those that hold first. */
@@ -108,6 +116,15 @@ export class RegisteredBackend implements ConnectedBackend {
     if (this.#held.get(connectionIndex) === connection) this.#held.delete(connectionIndex)
     this.#leaving.delete(connection)
     this.#checkFinished()
+  }
+
+  report(): PeerReport {
+    const connections = this.connections.map((connection) => {
+      const report = connection.report()
+      const isDrained = report.state === 'ready' && !this.#takesRequests(connection)
+      return isDrained ? { ...report, state: 'draining' as const } : report
+    })
+    return { name: this.name, connections }
   }
 
   /** Resolves when it has no stream open, or no connection. */

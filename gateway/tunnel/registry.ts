@@ -3,6 +3,7 @@
  * transports, the clocks and the identities come from outside.
  */
 import type { Log } from '../../shared/log.ts'
+import type { PeerReport } from '../../shared/tunnel/connection-report.ts'
 import type { Goaway, Status } from '../../shared/tunnel/control-message.ts'
 import { closeCodes } from '../../shared/tunnel/error.ts'
 import { GatewaySession } from '../../shared/tunnel/gateway-session.ts'
@@ -11,7 +12,9 @@ import type { Refusal } from '../../shared/tunnel/gateway-handshake.ts'
 import type { Hello } from '../../shared/tunnel/hello.ts'
 import { defaultTiming, type Timing } from '../../shared/tunnel/limits.ts'
 import type { SessionSnapshot } from '../../shared/tunnel/session-snapshot.ts'
+import { TrafficTotals } from '../../shared/tunnel/traffic-totals.ts'
 import type { Transport } from '../../shared/tunnel/transport.ts'
+import { tunnelMetrics } from '../../shared/tunnel/tunnel-metrics.ts'
 import type { UsageReport } from '../../shared/tunnel/usage-message.ts'
 import { isRefusal, type Admission } from './admission.ts'
 import { BackendConnection, type BackendIdentity } from './backend-connection.ts'
@@ -77,8 +80,11 @@ export class BackendRegistry implements Router {
   readonly #monotonicNow: () => number
   readonly #handshakes = new Handshakes()
   readonly #backends = new Map<string, RegisteredBackend>() // by backend id
+  /** Of drained backends that are gone: the network's whims put nobody back into service. By backend id. */
+  readonly #drainedInstances = new Map<string, string>()
   readonly #flapGuards = new FlapGuards()
   readonly #affinity = new PrefixAffinity()
+  readonly #traffic = new TrafficTotals()
   #numChosen = 0
   #isClosed = false
 
@@ -138,6 +144,22 @@ export class BackendRegistry implements Router {
 
   backends(): RegisteredBackend[] {
     return [...this.#backends.values()]
+  }
+
+  /** Who is connected now, and how, by name. */
+  report(): PeerReport[] {
+    return this.backends()
+      .map((backend) => backend.report())
+      .toSorted((a, b) => a.name.localeCompare(b.name))
+  }
+
+  /** In Prometheus' text format. */
+  metrics(): string {
+    return tunnelMetrics({
+      side: 'gateway',
+      peers: this.report(),
+      totals: this.#traffic.totals(),
+    })
   }
 
   /** Cuts a backend off, e.g. when its token was revoked. False when it was not connected. */
@@ -216,7 +238,9 @@ export class BackendRegistry implements Router {
   ): void {
     const { log, session: { watchIdle = true } = {} } = this.#options
     const { backendId, name } = identity
-    const backend = this.#backends.get(backendId) ?? new RegisteredBackend(identity)
+    const backend =
+      this.#backends.get(backendId) ??
+      new RegisteredBackend(identity, this.#drainedInstances.get(backendId))
     const connection = new BackendConnection({
       ...held,
       identity,
@@ -227,6 +251,8 @@ export class BackendRegistry implements Router {
     })
     if (!backend.add(connection)) return
     this.#backends.set(backendId, backend)
+    this.#drainedInstances.delete(backendId)
+    this.#traffic.connected(name, held.session)
     const { models, connectionIndex } = held.hello
     const fields = { backend: name, connection: connectionIndex }
     log.info('backend connected', { ...fields, models: models.join(',') })
@@ -241,9 +267,10 @@ export class BackendRegistry implements Router {
   #remove(backend: RegisteredBackend, connection: BackendConnection): void {
     const { backendId } = backend
     backend.remove(connection)
-    if (backend.isGone && this.#backends.get(backendId) === backend) {
-      this.#backends.delete(backendId)
-    }
+    if (!backend.isGone || this.#backends.get(backendId) !== backend) return
+    this.#backends.delete(backendId)
+    const { drainedInstance } = backend
+    if (drainedInstance !== undefined) this.#drainedInstances.set(backendId, drainedInstance)
   }
 
   #lost({ backendId, name }: RegisteredBackend): void {

@@ -17,7 +17,7 @@ export type MeteredRequest = Pick<
 const purpose = 'burrow usage ticket\0'
 
 const seal = (pepper: Pepper, body: string): Buffer =>
-  createHmac('sha256', pepper.secret).update(purpose).update(body).digest()
+  createHmac('sha256', pepper.key).update(purpose).update(body).digest()
 
 /**
  * @returns undefined where the names are so long that no ticket can hold them; a count that comes late is

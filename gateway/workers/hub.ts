@@ -11,6 +11,7 @@ import { createApp } from '../app.ts'
 import { BackendLogin } from '../auth/backend-login.ts'
 import { adminPath } from '../control/admin-path.ts'
 import { createControlApp } from '../control/control-app.ts'
+import { addTunnelRoutes } from '../control/tunnel-routes.ts'
 import { DatabaseAdmin } from '../control/database-admin.ts'
 import { errorFields } from '../error-fields.ts'
 import type { GatewayEnv } from '../gateway-env.ts'
@@ -24,11 +25,12 @@ import { log } from './log.ts'
 
 /**
  * An object has 128 MB, and cannot see what its sockets hold: a connection may have 4 MiB of answers
- * under way, which is one window for each of its streams, so that slow readers stall nobody else.
+ * under way. Its streams begin with half of that, so that slow readers stall nobody else and the
+ * windows of quick ones can grow.
  */
 const sessionLimits = {
   maxStreams: 128,
-  windowBytes: 32 * 1024,
+  windowBytes: 16 * 1024,
   connectionWindowBytes: 4 * 1024 * 1024,
 }
 
@@ -73,7 +75,9 @@ export class Hub extends DurableObject<Bindings> {
       },
       onClose: () => {},
     })
-    this.#control = new Hono().mount(adminPath, createControlApp(admin, log).fetch)
+    const control = createControlApp(admin, log)
+    addTunnelRoutes(control, registry)
+    this.#control = new Hono().mount(adminPath, control.fetch)
     this.#api = createApp({
       db,
       pepper,

@@ -50,6 +50,9 @@ const drainPollMs = 10
 /** How long a drain waits for the gateway to have read that it should open nothing more. */
 const drainNoticeMs = 2_000
 
+/** For streams that are cut at the end of a drain: their counts are still to leave. */
+const lastCountsMs = 2_000
+
 const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms))
 
 export class BackendSession {
@@ -66,6 +69,8 @@ export class BackendSession {
   readonly #syncs: SyncClock
   #streams: BackendStreams | undefined // once the gateway has let us in
   #isDraining = false
+  #drained: Promise<void> | undefined
+  #drainDeadline = Infinity
 
   constructor(transport: Transport, options: BackendSessionOptions) {
     const { hello, prove, status } = options
@@ -98,6 +103,16 @@ export class BackendSession {
   /** Smoothed round trip, ms; undefined before the first PONG. */
   get roundTripMs(): number | undefined {
     return this.#link.roundTripMs
+  }
+
+  /** For how long nothing has come from the gateway. */
+  get silentMs(): number {
+    return this.#link.silentMs
+  }
+
+  /** Bytes handed to the transport and not yet passed on. */
+  get bufferedBytes(): number {
+    return this.#transport.bufferedBytes
   }
 
   /** Whether either end has said GOAWAY. */
@@ -146,21 +161,38 @@ export class BackendSession {
   }
 
   /**
-   * Takes no new streams, gives the running ones up to `graceMs`, then closes with 1000. Streams
-   * that the gateway opened before it was told are still served.
+   * Takes no new streams, gives the running ones up to `graceMs`, cuts what is left, with its count, and
+   * closes with 1000. Streams that the gateway opened before it was told are still served. Called again,
+   * the shorter grace holds.
    */
-  async drain(graceMs: number): Promise<void> {
-    const deadline = performance.now() + graceMs
-    const leftMs = () => Math.max(0, deadline - performance.now())
+  drain(graceMs: number): Promise<void> {
+    this.#drainDeadline = Math.min(this.#drainDeadline, performance.now() + graceMs)
+    return (this.#drained ??= this.#drain())
+  }
+
+  async #drain(): Promise<void> {
     this.#isDraining = true
+    const leftMs = () => Math.max(0, this.#drainDeadline - performance.now())
     if (this.#streams) {
-      this.#goaway(limits.maxStreamId, graceMs)
-      await Promise.race([this.#link.peerHasRead(), sleep(Math.min(drainNoticeMs, leftMs()))])
+      this.#goaway(limits.maxStreamId, leftMs())
+      let hasNotice = false
+      const notice = this.#link.peerHasRead().then(() => (hasNotice = true))
+      const patienceMs = () => Math.min(drainNoticeMs, leftMs())
+      await Promise.race([notice, this.#wait(() => hasNotice, patienceMs)])
       this.#goaway(this.#streams.stopOpening(), leftMs())
     }
     const isQuiet = () => this.openStreams === 0 && this.#transport.bufferedBytes === 0
-    while (!this.#link.isClosed && !isQuiet() && leftMs() > 0) await sleep(drainPollMs)
+    await this.#wait(isQuiet, leftMs)
+    if (!isQuiet()) this.#streams?.cut({ code: 'DRAINING', message: 'the backend stops' })
+    await this.#wait(isQuiet, () => Math.min(lastCountsMs, this.#link.timing.settleMs))
     this.close(closeCodes.NORMAL, 'the backend stops')
+  }
+
+  /** Until it is so, the link is closed, or `atMostMs` is over, which may become less meanwhile. */
+  async #wait(isSo: () => boolean, atMostMs: () => number): Promise<void> {
+    const since = performance.now()
+    const isOver = () => performance.now() - since >= atMostMs()
+    while (!this.#link.isClosed && !isSo() && !isOver()) await sleep(drainPollMs)
   }
 
   #goaway(lastStreamId: number, deadlineMs: number): void {

@@ -147,6 +147,11 @@ export class BackendStream implements CountingStream {
     this.#onReset({ code: 'CANCEL', message: 'the gateway has let go of the stream' })
   }
 
+  /** This end has no more time for it. */
+  cut(failure: Failure): void {
+    this.#onReset(failure)
+  }
+
   /** Nobody is left to answer: the work stops, and its count goes to the journal only. */
   connectionLost(reason: string): void {
     this.#isClosed = true

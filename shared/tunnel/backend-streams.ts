@@ -8,7 +8,7 @@ import { acceptFrame, windowFrame, type Frame } from './frame.ts'
 import type { Hello, Welcome } from './hello.ts'
 import { limits } from './limits.ts'
 import type { Link } from './link.ts'
-import { parseOpen, parseReset } from './message.ts'
+import { parseOpen, parseReset, type Failure } from './message.ts'
 
 export type BackendStreamsOptions = {
   readonly link: Link
@@ -94,6 +94,11 @@ export class BackendStreams {
       this.#options.link.reset(id, { code: 'INTERNAL', message })
     }
     for (const [id, stream] of this.#byId) if (!theirs.has(id)) stream.missing()
+  }
+
+  /** Ends all that run, each with its count as far as it has come. */
+  cut(failure: Failure): void {
+    for (const stream of this.#byId.values()) stream.cut(failure)
   }
 
   connectionLost(reason: string): void {

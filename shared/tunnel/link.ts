@@ -143,6 +143,7 @@ export class Link implements Pace {
   }
 
   reset(streamId: number, failure: Failure): void {
+    if (this.#isClosed) return
     this.counters.resetSent(failure.code)
     this.outbox.control(resetFrame(streamId, failure))
   }

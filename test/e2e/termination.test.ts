@@ -71,6 +71,21 @@ describe('a backend', () => {
   }, 25_000)
 })
 
+describe('a backend that is told twice', () => {
+  test('cuts its streams, and their counts are in the books', async () => {
+    const backend = await startBackend()
+    const reader = await streaming()
+    terminate(backend)
+    await backend.printed(/stopping/)
+    terminate(backend)
+    const events = await reader.rest()
+    expect(events).not.toContain('[DONE]')
+    expect(JSON.parse(events.at(-1) ?? '')).toMatchObject({ error: { code: 'backend_error' } })
+    expect(await backend.exited()).toBe(130)
+    await gateway.printed(/request done.* outcome=failed .*completion=[1-9]\d* tokens=reported/)
+  }, 25_000)
+})
+
 describe('a gateway', () => {
   test('ends when its last stream is whole, or at once when told twice; its backend stays', async () => {
     const backend = await startBackend()

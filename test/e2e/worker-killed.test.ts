@@ -1,6 +1,4 @@
-import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseEnv } from 'node:util'
@@ -12,17 +10,9 @@ import { chat, event, hanging, sse, textReader } from '../gateway/forwarding.ts'
 import { childPids, ProgramProcess } from '../support/burrow-process.ts'
 import { silentLog } from '../support/silent-log.ts'
 import { tempFolder } from '../support/temp-folder.ts'
+import { freePort } from '../support/free-port.ts'
 
 const devWorkerTs = fileURLToPath(new URL('../../gateway/dev-worker.ts', import.meta.url))
-
-const freePort = async (): Promise<number> => {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}
 
 /** The process and all that it started, the last ones first. */
 const family = (pid: number): number[] => [...childPids(pid).flatMap(family), pid]

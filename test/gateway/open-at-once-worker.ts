@@ -22,8 +22,8 @@ for (const [i, { pepper, database }] of rounds.entries()) {
   // Spinning, so that all go on within microseconds.
   while (Atomics.load(counter, 0) < (i + 1) * threads);
   try {
-    const { secret } = await openPepper(pepper)
-    peppers.push(Buffer.from(secret).toString('hex'))
+    const { key } = await openPepper(pepper)
+    peppers.push(key.export().toString('hex'))
     const { close } = await openDatabase(database, migrations)
     close()
   } catch (error) {

@@ -207,6 +207,77 @@ test('no path, host or form of a request leads elsewhere: it is no open proxy', 
   expect((await ask('/', many)).status).toBe(431)
 })
 
+test('a service is told its own origin for the one that it is visited at, and nobody else is', async () => {
+  const { origin, grant, service, port } = await exposeNotebook()
+  const { secret } = await grant('notebook')
+  const cookie = `burrow-service-notebook=${secret.reveal()}`
+  const seen = async (headers: Record<string, string>) => {
+    await fetch(`${origin}/x`, { method: 'POST', headers: { cookie, ...headers } })
+    const { origin: from, referer } = service.seen.at(-1)?.headers ?? {}
+    return { from, referer }
+  }
+  const own = service.url.origin
+  expect(await seen({ origin, referer: `${origin}/tree?a=1` })).toEqual({
+    from: own,
+    referer: `${own}/tree?a=1`,
+  })
+  const foreign = `http://127.0.0.1:${port}0`
+  expect(await seen({ ...bearer(secret), origin: foreign, referer: `${foreign}/` })).toEqual({
+    from: foreign,
+    referer: `${foreign}/`,
+  })
+  const socket = openSocket(`${origin.replace('http', 'ws')}/kernel`, { cookie, origin })
+  await once(socket, 'open')
+  expect(service.seen.at(-1)?.headers.origin).toBe(own)
+})
+
+test('a redirect to the address of the service leads to where it is visited', async () => {
+  const { origin, grant, service } = await exposeNotebook()
+  const { secret } = await grant('notebook')
+  const locationOf = async (to: string) => {
+    const path = `/moved?to=${encodeURIComponent(to)}`
+    const answer = await fetch(origin + path, { headers: bearer(secret), redirect: 'manual' })
+    expect(answer.status).toBe(307)
+    return answer.headers.get('location')
+  }
+  expect(await locationOf(`${service.url.origin}/metrics/`)).toBe(`${origin}/metrics/`)
+  for (const other of ['/metrics/', `${service.url.origin}0/`, 'https://login.test/?next=/']) {
+    expect(await locationOf(other)).toBe(other)
+  }
+})
+
+test('a GET with a body is turned down, not stripped of it', async () => {
+  const { port, grant, service } = await exposeNotebook()
+  const { secret } = await grant('notebook')
+  const headers = { ...bearer(secret), 'content-length': '5' }
+  const refused = await rawRequest(port, { path: '/search', headers, body: 'query' })
+  expect(refused.status).toBe(400)
+  expect(service.seen).toEqual([])
+})
+
+test('only WebSockets are upgraded, and none to the own paths of the gateway', async () => {
+  const { port, origin, grant, service } = await exposeNotebook()
+  const { secret } = await grant('notebook')
+  const asked = { ...bearer(secret), connection: 'upgrade, http2-settings', upgrade: 'h2c' }
+  const plain = await rawRequest(port, { path: '/x', headers: asked })
+  expect(plain).toMatchObject({ status: 200 })
+  const socket = openSocket(`${origin.replace('http', 'ws')}/.burrow/kernel`, bearer(secret))
+  expect(String((await once(socket, 'error'))[0])).toContain('404')
+  expect(service.seen).toHaveLength(1)
+})
+
+test('a gateway that drains lets a download finish, and does not wait for WebSockets', async () => {
+  const { origin, grant, gateway } = await exposeNotebook()
+  const { secret } = await grant('notebook')
+  const socket = openSocket(`${origin.replace('http', 'ws')}/kernel`, bearer(secret))
+  await once(socket, 'open')
+  const download = await fetch(`${origin}/big`, { headers: bearer(secret) })
+  const drained = gateway.drain(10_000)
+  expect((await download.bytes()).length).toBe(160 * 65_536)
+  await once(socket, 'close')
+  expect(await drained).toEqual({ cut: 0 })
+})
+
 test('a service that is down is told from one that nobody has', async () => {
   const { grant, gateway } = await exposeNotebook()
   const port = Number(new URL(gateway.url).port)

@@ -13,15 +13,7 @@ import { lineLog } from '../../shared/log.ts'
 import { silentLog } from '../support/silent-log.ts'
 import { tempFolder } from '../support/temp-folder.ts'
 import { dialTest } from '../support/tunnel-pair.ts'
-
-const freePort = async (): Promise<number> => {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}
+import { freePort } from '../support/free-port.ts'
 
 /** What the service was asked, whole. */
 export type Seen = {
@@ -48,6 +40,11 @@ export const startService = async () => {
     if (url === '/events') {
       outgoing.writeHead(200, { 'content-type': 'text/event-stream' })
       outgoing.write('data: 1\n\n')
+      return
+    }
+    if (url?.startsWith('/moved?')) {
+      const location = new URL(url, 'http://any').searchParams.get('to') ?? ''
+      outgoing.writeHead(307, { location }).end()
       return
     }
     const body = await buffer(incoming)
@@ -115,10 +112,13 @@ export const exposeNotebook = async () => {
 /** A request with a `Host` and a path exactly as given. */
 export const rawRequest = async (
   port: number,
-  options: { method?: string; path: string; headers?: Record<string, string> },
+  {
+    body,
+    ...options
+  }: { method?: string; path: string; headers?: Record<string, string>; body?: string },
 ): Promise<{ status: number; headers: IncomingMessage['headers']; text: string }> => {
   const outgoing = httpRequest({ host: '127.0.0.1', port, agent: false, ...options })
-  outgoing.end()
+  outgoing.end(body)
   const [incoming]: IncomingMessage[] = await once(outgoing, 'response')
   if (!incoming) throw new Error('no response')
   const text = (await buffer(incoming)).toString()

@@ -1,4 +1,5 @@
 /** A gateway that lets backends in by what its real database says of them. */
+import { createSecretKey } from 'node:crypto'
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
 import { BackendLogin } from '../../gateway/auth/backend-login.ts'
@@ -38,7 +39,7 @@ export const enrolledGateway = async ({
   let gateway: TestGateway | undefined
   const admin = new DatabaseAdmin({
     db,
-    pepper: { version: 'test', secret: new Uint8Array(32) },
+    pepper: { version: 'test', key: createSecretKey(new Uint8Array(32)) },
     now,
     gateway: {
       keyRevoked: () => {},

@@ -345,6 +345,20 @@ describe('a backend that an operator drains', () => {
   })
 })
 
+describe('a drained backend that loses all its connections', () => {
+  it('is drained when it is back, until another process of it comes', async () => {
+    const first = await join('a')
+    registry.backends()[0]?.drain()
+    first.toGateway.peer?.transportClosed(1006, 'reset')
+    await turn()
+    expect(registry.backends()).toEqual([])
+    await join('a', { generation: 2 })
+    expect([registry.pick('tiny'), registry.backends()[0]?.isDraining]).toEqual([null, true])
+    await join('a', { instanceId: 'restarted' })
+    expect(send(1)).toEqual(['a'])
+  })
+})
+
 describe('a connection that slept', () => {
   it('goes on without a handshake, with what it had said of itself', async () => {
     const toBackend = new MemoryTransport()

@@ -1,11 +1,11 @@
 /** The peer: frp, built from its published source, and run as its documentation says. */
 import { execFileSync } from 'node:child_process'
-import { once } from 'node:events'
 import { existsSync, writeFileSync } from 'node:fs'
-import { connect, createServer, type AddressInfo } from 'node:net'
+import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { scratchPath } from '../engine/scratch.ts'
 import { BenchProcess } from './bench-process.ts'
+import { freePort } from '../../support/free-port.ts'
 
 export const frpVersion = 'v0.71.0'
 
@@ -40,15 +40,6 @@ export const buildFrp = (): void => {
       stdio: ['ignore', 2, 2],
     })
   }
-}
-
-const freePort = async (): Promise<number> => {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 /** Resolves once a connection to the port is accepted. */

@@ -1,8 +1,9 @@
+import { createSecretKey } from 'node:crypto'
 import { format, inspect } from 'node:util'
 import { expect, test } from 'vitest'
 import { Credential } from '../../../gateway/auth/credential.ts'
 
-const pepper = { version: '1', secret: new Uint8Array(32) }
+const pepper = { version: '1', key: createSecretKey(new Uint8Array(32)) }
 
 test('a credential reads back from its own text, and only as its own kind', () => {
   const key = Credential.generate('apiKey')

@@ -2,12 +2,17 @@ import { connect } from 'node:net'
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
+import { dial } from '../../../backend/tunnel/dial.ts'
+import { tokenLogin } from '../../../backend/tunnel/login.ts'
+import { TokenMint } from '../../../backend/tunnel/token.ts'
+import { UsageJournal } from '../../../backend/tunnel/usage-journal.ts'
 import type { Admin } from '../../../gateway/control/admin.ts'
 import { DatabaseAdmin } from '../../../gateway/control/database-admin.ts'
 import { openAdmin } from '../../../gateway/control/open-admin.ts'
 import { RemoteAdmin } from '../../../gateway/control/remote-admin.ts'
 import { startGateway } from '../../../gateway/node.ts'
 import { lineLog } from '../../../shared/log.ts'
+import { eventually } from '../../support/eventually.ts'
 import { silentLog } from '../../support/silent-log.ts'
 import { tempFolder } from '../../support/temp-folder.ts'
 import { connectBackend } from '../test-backend.ts'
@@ -103,6 +108,20 @@ describe.each([
     }
   })
 
+  test('grants, lists and revokes visits of services', async () => {
+    const { admin, logged } = await start()
+    const wish = { service: 'notebook', name: 'Alice', lifetimeMs: 60_000 }
+    const { grant, secret, link } = await admin.grants.createGrant(wish)
+    expect(link).toBe(null)
+    expect(await admin.grants.listGrants()).toEqual([grant])
+    const revoked = await admin.grants.revokeGrant(grant.id)
+    expect(revoked).toEqual({ ...grant, revokedAt: expect.any(Number) })
+    expect(await admin.grants.listGrants()).toEqual([revoked])
+    expect(JSON.stringify([revoked, logged])).not.toContain(secret.reveal())
+    await expect(admin.grants.revokeGrant('grant_none')).rejects.toThrow('`services list`')
+    await expect(admin.grants.createGrant({ ...wish, service: 'a_b' })).rejects.toThrow('1 to 63')
+  })
+
   test('says what is wrong with a request', async () => {
     const { admin } = await start()
 
@@ -137,6 +156,26 @@ test('the list shows connected backends with their models and what they say of t
     },
     { name: 'silent', connected: true, models: ['tiger'], health: null },
   ])
+})
+
+test("asking for a backend's health leaves nothing in its journal", async () => {
+  const gateway = await testGateway()
+  const admin = await opened(gateway.home)
+  const journal = new UsageJournal(tempFolder(), { log: silentLog })
+  onTestFinished(() => journal.close())
+  const url = `${gateway.url.replace('http', 'ws')}/tunnel`
+  const tunnel = dial({
+    url,
+    login: tokenLogin(new TokenMint({ enrolmentSecret: gateway.token.reveal() })),
+    models: ['tiger'],
+    handler: async () => Response.json({ running: 0 }),
+    journal,
+    log: silentLog,
+  })
+  onTestFinished(() => tunnel.close(0))
+  await tunnel.connected
+  expect(await admin.listBackends()).toMatchObject([{ health: { running: 0 } }])
+  await eventually(() => journal.oldest(url, 1).length === 0)
 })
 
 test('a backend that does not tell its health holds the list up only shortly', async () => {

@@ -1,3 +1,4 @@
+import { createSecretKey } from 'node:crypto'
 import { cp, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -126,7 +127,7 @@ test('a database from before public keys opens, and its backends are to be enrol
   expect(await db.select({ backendId: usageRecords.backendId }).from(usageRecords)).toEqual([
     { backendId: 'be_1' },
   ])
-  const pepper = { version: 'p', secret: new Uint8Array(32) }
+  const pepper = { version: 'p', key: createSecretKey(new Uint8Array(32)) }
   const admin = new DatabaseAdmin({
     db,
     pepper,

@@ -1,3 +1,4 @@
+import { createSecretKey } from 'node:crypto'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { insertApiKey } from '../../../gateway/db/api-keys.ts'
@@ -9,7 +10,7 @@ import { sealTicket } from '../../../gateway/usage/ticket.ts'
 import { silentLog } from '../../support/silent-log.ts'
 import { tempFolder } from '../../support/temp-folder.ts'
 
-const pepper = { version: 'p', secret: new Uint8Array(32).fill(7) }
+const pepper = { version: 'p', key: createSecretKey(new Uint8Array(32).fill(7)) }
 const credential = { pepperVersion: 'p', hint: 'wxyz', createdAt: 1, revokedAt: null }
 const request = {
   requestId: 'req_1',

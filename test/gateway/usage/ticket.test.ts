@@ -1,8 +1,9 @@
+import { createSecretKey } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { openTicket, sealTicket } from '../../../gateway/usage/ticket.ts'
 
-const pepper = { version: 'p', secret: new Uint8Array(32).fill(7) }
-const other = { version: 'q', secret: new Uint8Array(32).fill(8) }
+const pepper = { version: 'p', key: createSecretKey(new Uint8Array(32).fill(7)) }
+const other = { version: 'q', key: createSecretKey(new Uint8Array(32).fill(8)) }
 const request = {
   requestId: 'req_1',
   keyId: 'key_1',

@@ -70,7 +70,7 @@ describe('STATUS', () => {
       },
     })
     peer.send(openFrame(1, { hasBody: false }))
-    await turns()
+    await until(() => peer.frames.length >= 5)
     const names = peer.frames.map(({ name }) => name)
     expect(names).toEqual(['ACCEPT', 'HEAD', 'DATA', 'END', 'STATUS'])
     expect(parseStatus(peer.frames.at(-1)?.payload ?? new Uint8Array())).toMatchObject({
@@ -192,12 +192,12 @@ describe('the journal', () => {
       },
     })
     peer.send(openFrame(1, { requestId: 'a', ticket: 't', service: 'notebook' }))
+    await until(() => counted.length > 0)
     await turns()
     expect(counted).toEqual([{ requestId: 'a', ticket: 't', service: 'notebook', usage }])
     expect(peer.frames.map(({ name }) => name)).not.toContain('END')
     written.resolve()
-    await turns()
-    expect(peer.frames.at(-1)?.name).toBe('END')
+    await until(() => peer.frames.at(-1)?.name === 'END')
     session.close(1000, '')
   })
 
@@ -238,7 +238,8 @@ describe('the round trip', () => {
     expect([gateway.roundTripMs, backend.roundTripMs]).toEqual([undefined, undefined])
     const exchange = gateway.open(get)
     await exchange.head
-    expect(gateway.roundTripMs).toBeGreaterThan(0)
+    // workerd stops the clock while it computes.
+    expect(gateway.roundTripMs).toBeGreaterThanOrEqual(0)
     await until(() => backend.roundTripMs !== undefined)
     exchange.cancel('enough')
     await exchange.settled
@@ -258,13 +259,13 @@ describe('counters', () => {
     exchange.cancel('enough')
     await exchange.settled
     const large = gateway.open({ ...get, path: '/large' })
-    await turns()
+    await until(() => backend.counters.streamWindowStalls > 0)
     await new Response(large.body).bytes()
-    await turns()
+    await until(() => gateway.counters.bytesReceived === backend.counters.bytesSent)
+    await until(() => backend.counters.bytesReceived === gateway.counters.bytesSent)
     const [there, here] = [gateway.counters, backend.counters]
     expect(there).toMatchObject({ streamsOpened: 2, resetsSent: { CANCEL: 1 }, resetsReceived: {} })
     expect(here).toMatchObject({ streamsOpened: 2, resetsReceived: { CANCEL: 1 } })
-    expect(here.streamWindowStalls).toBeGreaterThan(0)
     for (const what of ['messages', 'frames', 'bytes'] as const) {
       expect(there[`${what}Received`]).toBe(here[`${what}Sent`])
       expect(there[`${what}Sent`]).toBe(here[`${what}Received`])

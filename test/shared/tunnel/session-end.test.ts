@@ -64,11 +64,37 @@ describe('draining', () => {
     expect(await gateway.closed).toMatchObject({ code: closeCodes.NORMAL, by: 'peer' })
   })
 
-  it('gives up what does not finish within the grace', async () => {
+  it('cuts what does not finish within the grace, and tells its count', async () => {
+    const usage = { promptTokens: 3, completionTokens: 4 }
+    const { gateway, backend } = await sessionPair({
+      handler: (request, exchange) =>
+        new Promise((_, reject) => {
+          request.signal.addEventListener('abort', () => {
+            exchange.reportUsage(usage)
+            reject(new Error('cut'))
+          })
+        }),
+    })
+    const running = gateway.open(get)
+    await new Promise((resolve) => setTimeout(resolve, 5))
+    const drained = backend.drain(60_000)
+    // Called again, the shorter grace holds.
+    void backend.drain(20)
+    await drained
+    expect(await running.settled).toEqual({
+      usage,
+      isFinal: true,
+      outcome: 'failed',
+      errorCode: 'DRAINING',
+    })
+    await expect(running.head).rejects.toMatchObject({ mayHaveRun: true })
+  })
+
+  it('gives up what does not even stop', async () => {
     const { gateway, backend } = await sessionPair({ handler: () => new Promise(() => {}) })
     const running = gateway.open(get)
     await new Promise((resolve) => setTimeout(resolve, 5))
     await backend.drain(20)
-    expect(await running.settled).toMatchObject({ errorCode: 'CONNECTION_LOST' })
+    expect(await running.settled).toMatchObject({ outcome: 'failed', isFinal: false })
   })
 })

@@ -45,6 +45,8 @@ export class Workshop {
       this.numRunning--
       over.resolve({ promptTokens, completionTokens: run.completionTokens })
     }
+    // Of now: what is released counts as running already, though its body may not be here yet.
+    const released = this.#released.promise
     this.runs.set(requestId, run)
     this.numRunning++
     exchange.usage(over.promise)
@@ -53,7 +55,7 @@ export class Workshop {
     try {
       const ask: Ask = JSON.parse(await request.text())
       await sleep(ask.headMs, undefined, { signal })
-      if (ask.kind === 'hold') await Promise.race([this.#released.promise, aborted(signal)])
+      if (ask.kind === 'hold') await Promise.race([released, aborted(signal)])
       if (ask.failsAt === 0) throw new Error('fails as it was told')
       const contentType = ask.stream ? 'text/event-stream' : 'text/plain; charset=utf-8'
       const body = answerBody(ask, {
