@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs'
 const ticksPerSecond = 100
 
 /** More than this of one core, by average, and a turn says little. */
-const tolerated = 0.05
+const tolerated = 0.1
 
 /** What all cores did but wait, and what the host took from them. */
 const busyTicks = (): number => {

@@ -3,7 +3,7 @@
  * far each is from the first one. Windows of the text are the rows of a batch, each fed token by token, so that every step has the
  * logits that a decoding server would have. Default: SmolLM2-135M-Instruct.
  *
- *   node test/bench/engine/perplexity.ts [--model FOLDER|FILE.gguf] [--format float32,int8,int4,float32+int8-cache]
+ *   node test/bench/engine/perplexity.ts [--model FOLDER|FILE.gguf] [--format float32,float32+int8-cache,…]
  *     [--text FILE] [--windows 16] [--window 256]
  */
 import { readFileSync } from 'node:fs'
@@ -19,7 +19,7 @@ import { mean, standardError } from './statistics.ts'
 const { values } = parseArgs({
   options: {
     model: { type: 'string' },
-    format: { type: 'string', default: 'float32,float32+int8-cache,int8,int4,int4+int8-cache' },
+    format: { type: 'string', default: 'float32,float32+int8-cache,int8,int4,int4+int4-embedding' },
     text: { type: 'string' },
     windows: { type: 'string', default: '16' },
     window: { type: 'string', default: '256' },

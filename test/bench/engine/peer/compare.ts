@@ -13,8 +13,8 @@ import { startPeerProcess, type PeerTuning } from './peer.ts'
 const burrow = 'Burrow'
 
 /**
- * Of these each figure takes the better: neither is better at all of them. By tune.ts, fewer threads than cores are slower at
- * everything; with flash attention prompts go faster, and batch 128 is as good as 512; without it 128 is better.
+ * Of these each figure takes the better. By tune.ts, fewer threads than cores are better at nothing, flash attention is better
+ * for prompts, and other differences are within the noise: so each kind of attention comes with another batch size.
  */
 const peers = (threads: number): Readonly<Record<string, PeerTuning>> => {
   const both = { threads, useMmap: true, hugePages: true }
