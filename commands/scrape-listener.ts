@@ -1,8 +1,8 @@
 /** Where Prometheus fetches metrics: on this machine alone, since they name backends and gateways. */
 import { once } from 'node:events'
 import { createServer } from 'node:http'
-import { isLoopback } from './shared/loopback.ts'
-import { prometheusType } from './shared/prometheus.ts'
+import { isLoopback } from '../shared/loopback.ts'
+import { prometheusType } from '../shared/prometheus.ts'
 
 export type ScrapeListener = {
   /** E.g. `http://127.0.0.1:9464/metrics`. */
