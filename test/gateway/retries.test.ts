@@ -60,7 +60,7 @@ test('what is turned down everywhere is tried three times, and is a 503 to try a
 test.each([
   ['the connection is lost after OPEN', (() => 'crash') as AnswerTo, 'backend_connection_lost'],
   ['it was taken, and then refused', failingAfterAccept('REFUSED'), 'backend_error'],
-  ['it was taken, and its backend drains', failingAfterAccept('DRAINING'), 'backend_error'],
+  ['it was taken, and its backend drains', failingAfterAccept('DRAINING'), 'backend_stopped'],
   ['it failed', refusing('INTERNAL'), 'backend_error'],
 ])('it may have run when %s: it is not sent again', async (_, answer, code) => {
   const { gateway, backends } = await withBackends(answer, succeeding)
