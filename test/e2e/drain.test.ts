@@ -9,6 +9,7 @@ import { eventually } from '../support/eventually.ts'
 import { RunningBurrow } from '../support/running-burrow.ts'
 import { SseReader } from '../support/sse-reader.ts'
 import { makeTempFolder, removeFolder, tempFolder } from '../support/temp-folder.ts'
+import { begunStream } from './begun-stream.ts'
 
 const home = makeTempFolder()
 let gateway: BurrowProcess
@@ -42,22 +43,7 @@ const startBackend = async (name: string) => {
 }
 
 /** A long answer that has begun. */
-const longAnswer = async (count = 200): Promise<SseReader> => {
-  const response = await fetch(`${url}/v1/chat/completions`, {
-    method: 'POST',
-    headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
-    body: JSON.stringify({
-      model: 'burrow-tiny',
-      temperature: 0,
-      stream: true,
-      messages: [{ role: 'user', content: `count from 1 to ${count}` }],
-    }),
-  })
-  expect(response.status).toBe(200)
-  const reader = new SseReader(response)
-  await reader.next()
-  return reader
-}
+const longAnswer = (countTo = 200): Promise<SseReader> => begunStream(url, key, countTo)
 
 const drain = (...args: string[]) => runBurrow(['drain', ...args])
 

@@ -4,8 +4,9 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { BurrowProcess, runJson } from '../support/burrow-process.ts'
 import { eventually } from '../support/eventually.ts'
-import { SseReader } from '../support/sse-reader.ts'
+
 import { makeTempFolder, removeFolder } from '../support/temp-folder.ts'
+import { begunStream } from './begun-stream.ts'
 
 const home = makeTempFolder()
 const backendHome = makeTempFolder()
@@ -46,18 +47,8 @@ const rowsOf = (file: string, query: string) => {
 }
 
 test('a request whose gateway was killed is in the books once, with its true count', async () => {
-  const response = await fetch(`${url}/v1/chat/completions`, {
-    method: 'POST',
-    headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
-    body: JSON.stringify({
-      model: 'burrow-tiny',
-      temperature: 0,
-      stream: true,
-      messages: [{ role: 'user', content: 'count from 1 to 400' }],
-    }),
-  })
-  const reader = new SseReader(response)
-  for (let i = 0; i < 5; i++) await reader.next()
+  const reader = await begunStream(url, key, 400)
+  for (let i = 1; i < 5; i++) await reader.next()
   const rest = reader.rest().catch((error: unknown) => error)
   await gateway.kill()
   expect(await rest).toBeInstanceOf(Error)

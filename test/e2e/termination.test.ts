@@ -1,8 +1,9 @@
 /** SIGTERM, as systemd and Docker send it, to a gateway and a backend on their own. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { BurrowProcess, runJson } from '../support/burrow-process.ts'
-import { SseReader } from '../support/sse-reader.ts'
+import type { SseReader } from '../support/sse-reader.ts'
 import { makeTempFolder, removeFolder } from '../support/temp-folder.ts'
+import { begunStream } from './begun-stream.ts'
 
 const home = makeTempFolder()
 let gateway: BurrowProcess
@@ -25,21 +26,7 @@ const startBackend = async (): Promise<BurrowProcess> => {
 }
 
 /** A stream of which some has come, and more is to come. */
-const streaming = async (): Promise<SseReader> => {
-  const response = await fetch(`${url}/v1/chat/completions`, {
-    method: 'POST',
-    headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
-    body: JSON.stringify({
-      model: 'burrow-tiny',
-      temperature: 0,
-      stream: true,
-      messages: [{ role: 'user', content: 'count from 1 to 100' }],
-    }),
-  })
-  const reader = new SseReader(response)
-  await reader.next()
-  return reader
-}
+const streaming = (): Promise<SseReader> => begunStream(url, key, 100)
 
 const terminate = (process: BurrowProcess): void => {
   process.child.kill('SIGTERM')
